@@ -1,0 +1,1 @@
+"""The words every context shares: money, order, ids, clock, identifiers, errors. All of it pure."""
