@@ -13,11 +13,10 @@ import contextlib
 import json
 import os
 import time
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Protocol
 
-UTC = timezone.utc
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 
