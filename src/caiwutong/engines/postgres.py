@@ -20,7 +20,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import asyncpg
@@ -187,7 +187,7 @@ class PostgresEngine:
 
     async def _answers(self) -> bool:
         try:
-            connection: Any = await asyncpg.connect(self.url_of("postgres"), timeout=5)
+            connection = await _connect(self.url_of("postgres"), 5)
         except asyncpg.InvalidPasswordError as error:
             raise Broken(
                 "engines.password_wrong",
@@ -216,7 +216,7 @@ class PostgresEngine:
                 stale.unlink()
 
     async def _make_database(self, name: str) -> None:
-        connection: Any = await asyncpg.connect(self.url_of("postgres"), timeout=60)
+        connection = await _connect(self.url_of("postgres"), 60)
         try:
             known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
             if not known:
@@ -380,6 +380,10 @@ def _init(cluster: _Cluster, version: int, durable: bool) -> None:
         file.write("\ninclude_if_exists = 'caiwutong.conf'\n")
     draft.rename(cluster.data)
     _sync_folder(cluster.data.parent)
+
+
+async def _connect(url: str, timeout_s: int) -> Any:
+    return cast(Any, await asyncpg.connect(url, timeout=timeout_s))
 
 
 def _sync_folder(path: Path) -> None:
