@@ -1,0 +1,249 @@
+"""Messages → the contract's words: reports, balances, statement lines.
+
+Translates, never decides. ``SUC0000`` is ACCEPTED, FIN+S is SETTLED, FIN+{F,R,D,C} REJECTED, FIN+B
+RETURNED; everything else, every error of the bank and every code unknown to us is IN_DOUBT.
+Pure. Raises BadMessage where a field cannot mean what it should. Read next: ``connector.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from caiwutong.rails.bank_direct import profile
+from caiwutong.rails.bank_direct.account_messages import (
+    Balance,
+    BalancesAnswer,
+    StatementAnswer,
+    StatementEntry,
+)
+from caiwutong.rails.bank_direct.codec import Answer, Notification, reference_of
+from caiwutong.rails.bank_direct.envelope import bad, instant
+from caiwutong.rails.bank_direct.messages import (
+    AccountChange,
+    PayAnswer,
+    PaymentCameBack,
+    PaymentFinished,
+    PaymentRecord,
+    PayOutcome,
+    PayQueryAnswer,
+)
+from caiwutong.rails.contract import (
+    NOT_FOUND,
+    SILENCE,
+    BankBalance,
+    RailReport,
+    ReportKind,
+    StatementLine,
+)
+
+OTHER_REFERENCE = "other_reference"
+"""Report code: the bank answered about other payments than the one asked for."""
+SEVERAL_RECORDS = "several_records"
+"""Report code: the bank knows one reference more than once. A person must look."""
+UNREADABLE = "unreadable"
+"""Report code: an answer came that is not a well-formed, well-signed message."""
+
+_AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,2}))?")
+
+
+# ---- payments
+
+
+def reports_of_pay(answer: Answer) -> list[RailReport]:
+    """What the bank's immediate answer to a payment says: one report."""
+    reference = reference_of(answer.request_id)
+    if isinstance(answer.body, PayAnswer):
+        for outcome in answer.body.outcomes[:1]:
+            return [_of_outcome(outcome, reference, answer)]
+    kind = ReportKind.ACCEPTED if answer.accepted else ReportKind.IN_DOUBT
+    return [_report(kind, reference, answer.result_code, answer, words=answer.result_message)]
+
+
+def report_of_query(answer: Answer, reference: str) -> RailReport:
+    """What the bank's answer to a query says of this reference."""
+    if not isinstance(answer.body, PayQueryAnswer):
+        return doubt(reference, answer.result_code, answer.signed_at, answer.result_message)
+    records = [each for each in answer.body.records if each.reference == reference]
+    if len(records) == 1:
+        return _of_record(records[0], answer.signed_at, answer.response_id)
+    if records:
+        return doubt(reference, SEVERAL_RECORDS, answer.signed_at)
+    code = OTHER_REFERENCE if answer.body.records else NOT_FOUND
+    return doubt(reference, code, answer.signed_at)
+
+
+def reports_of_answer(answer: Answer) -> list[RailReport]:
+    """Every report in an answer, whichever function it belongs to."""
+    if answer.function == profile.PAY:
+        return reports_of_pay(answer)
+    if isinstance(answer.body, PayQueryAnswer):
+        return [
+            _of_record(each, answer.signed_at, answer.response_id) for each in answer.body.records
+        ]
+    return []
+
+
+def reports_of_notice(notice: Notification) -> list[RailReport]:
+    """Every report in a notice. A change of an account is no report: the statement brings it."""
+    match notice.event:
+        case PaymentFinished(record=record):
+            return [_of_record(record, notice.signed_at, notice.number)]
+        case PaymentCameBack(payment=payment):
+            return [
+                RailReport(
+                    kind=ReportKind.RETURNED,
+                    rail=profile.NAME,
+                    reference=payment.reference,
+                    code="FIN/B",
+                    at=notice.signed_at,
+                    words=payment.reason or profile.RESULT_FLAGS["B"].zh,
+                    amount_fen=fen(payment.amount),
+                    message_id=notice.number,
+                    bank_reference=payment.bank_reference,
+                )
+            ]
+        case AccountChange():
+            return []
+
+
+def doubt(reference: str, code: str, at: datetime, words: str = "") -> RailReport:
+    """The rail cannot say."""
+    return RailReport(ReportKind.IN_DOUBT, profile.NAME, reference, code, at, words)
+
+
+def silence(reference: str, at: datetime, words: str = "") -> RailReport:
+    """No answer came."""
+    return doubt(reference, SILENCE, at, words)
+
+
+def _of_outcome(outcome: PayOutcome, reference: str, answer: Answer) -> RailReport:
+    words = " ".join(each for each in (outcome.error_text, outcome.hint) if each)
+    failed = outcome.error_code not in ("", profile.CMB_CLOUD.accepted_code)
+    if failed and outcome.state != profile.FINISHED:
+        # An error beside an unfinished state: only the query can tell whether it was taken.
+        return _report(ReportKind.IN_DOUBT, reference, outcome.error_code, answer, words=words)
+    meaning = profile.meaning_of(outcome.state, outcome.flag)
+    return _report(
+        meaning.kind,
+        reference,
+        _code(outcome.state, outcome.flag),
+        answer,
+        words=words or meaning.zh,
+        bank_reference=outcome.bank_reference,
+    )
+
+
+def _of_record(record: PaymentRecord, at: datetime, message_id: str) -> RailReport:
+    meaning = profile.meaning_of(record.state, record.flag)
+    return RailReport(
+        kind=meaning.kind,
+        rail=profile.NAME,
+        reference=record.reference,
+        code=_code(record.state, record.flag),
+        at=at,
+        words=record.reason or meaning.zh,
+        amount_fen=fen(record.amount),
+        message_id=message_id,
+        bank_reference=record.bank_reference,
+    )
+
+
+def _report(
+    kind: ReportKind,
+    reference: str,
+    code: str,
+    answer: Answer,
+    *,
+    words: str = "",
+    bank_reference: str = "",
+) -> RailReport:
+    return RailReport(
+        kind=kind,
+        rail=profile.NAME,
+        reference=reference,
+        code=code,
+        at=answer.signed_at,
+        words=words,
+        message_id=answer.response_id,
+        bank_reference=bank_reference,
+    )
+
+
+def _code(state: str, flag: str) -> str:
+    return f"{state}/{flag}" if state == profile.FINISHED else state
+
+
+# ---- accounts
+
+
+def balances_of(answer: Answer) -> list[BankBalance]:
+    """The balances in an answer; an account the bank reports an error for is left out."""
+    rows: Sequence[Balance] = ()
+    if isinstance(answer.body, BalancesAnswer):
+        rows = answer.body.balances
+    good = ("", profile.CMB_CLOUD.accepted_code)
+    return [
+        BankBalance(row.account, fen(row.online), fen(row.available), answer.signed_at)
+        for row in rows
+        if row.error_code in good and row.currency == profile.CMB_CLOUD.currency_code
+    ]
+
+
+def lines_of(answer: StatementAnswer, account: str) -> tuple[StatementLine, ...]:
+    """The lines of a page, in the bank's order."""
+    return tuple(_line(entry, account) for entry in answer.entries)
+
+
+def _line(entry: StatementEntry, account: str) -> StatementLine:
+    amount = fen(entry.amount)
+    if entry.side not in ("C", "D") or (entry.side == "C" and amount < 0):
+        raise bad("statement_side", f"Line {entry.line_id} has side {entry.side[:4]!r}.")
+    signed = amount if entry.side == "C" else -abs(amount)
+    return StatementLine(
+        account=account,
+        line_id=entry.line_id,
+        booked_at=instant(entry.day + (entry.time or "000000")),
+        value_date=day_of(entry.value_day or entry.day),
+        amount_fen=signed,
+        balance_after_fen=fen(entry.balance_after),
+        kind=_kind(entry, signed),
+        reference=entry.reference,
+        counterparty_name=entry.counterparty_name,
+        counterparty_account=entry.counterparty_account,
+        words=entry.summary or entry.remark,
+    )
+
+
+def _kind(entry: StatementEntry, signed: int) -> str:
+    known = profile.LINE_KINDS.get(entry.kind)
+    if known is not None:
+        return known
+    if entry.reference:
+        # Money in under our own reference is our payment come back (退票).
+        return "payment" if signed < 0 else "return"
+    return "incoming" if signed > 0 and not entry.reversal.strip("N") else "other"
+
+
+# ---- words
+
+
+def fen(text: str) -> int:
+    """The fen of a bank's amount: a sign, 15 digits, two decimals at most. Raises BadMessage."""
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise bad("amount", f"{text[:24]!r} is not an amount of yuan with at most two decimals.")
+    sign, whole, part = match.groups(default="")
+    value = int(whole) * 100 + int(part.ljust(2, "0"))
+    return -value if sign else value
+
+
+def day_of(text: str) -> date:
+    """The day of ``yyyyMMdd``. Raises BadMessage."""
+    if len(text) != 8 or not (text.isascii() and text.isdigit()):
+        raise bad("day", f"{text[:16]!r} is not a day yyyyMMdd.")
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        raise bad("day", f"{text!r} is not a day that exists.") from None
