@@ -18,6 +18,7 @@ import pwd
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -110,13 +111,16 @@ def private_folder(path: Path, account: Account | None = None) -> Path:
     """Make the folder if need be, for its account's eyes only; refuse one that is another's."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     owner = account.uid if account else os.geteuid()
-    if account and path.stat().st_uid == os.geteuid():
-        os.chown(path, account.uid, account.gid)
-    if path.is_symlink() or path.stat().st_uid != owner:
+    # Never through a link: in a folder others write to, it may point at anything of root's.
+    found = path.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() != owner and account:
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+        found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
         raise Refused(
             "engines.folder_not_ours",
             f"{path} belongs to another user.",
-            "Move it away, or choose another data folder.",
+            "Run as its owner, move it away, or choose another data folder.",
         )
     path.chmod(0o700)
     return path
@@ -243,10 +247,12 @@ def socket_folder(data_dir: Path, account: Account | None) -> Path:
         (data_dir / "run").mkdir(exist_ok=True, mode=0o755)
         return private_folder(here, account)
     mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:10]
+    if account is not None:
+        return private_folder(_system_folder("run") / mark, account)
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if account is None and runtime and len(runtime) < 40 and os.access(runtime, os.W_OK):
+    if runtime and len(runtime) < 40 and os.access(runtime, os.W_OK):
         return private_folder(Path(runtime) / f"caiwutong-{mark}")
-    return private_folder(Path("/tmp") / f"caiwutong-{mark}-{os.geteuid()}", account)
+    return private_folder(Path("/tmp") / f"caiwutong-{mark}-{os.geteuid()}")
 
 
 def write_secret(path: Path, text: str, account: Account | None = None) -> None:

@@ -41,8 +41,15 @@ class InstanceLock:
 
         Raises ``Refused`` (``engines.already_running``) with the process id of a living holder.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except PermissionError as error:
+            raise Refused(
+                "engines.folder_not_ours",
+                f"{self.path.parent.parent} belongs to another user.",
+                "Run as its owner, or choose another data folder.",
+            ) from error
         deadline = time.monotonic() + PATIENCE_S
         while not _try(handle, fcntl.LOCK_EX):
             pid = _living_holder(self.path)
