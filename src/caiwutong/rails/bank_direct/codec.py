@@ -176,9 +176,14 @@ class _NoticeData(msgspec.Struct, frozen=True):
 # ---- requests
 
 
+def function_of(body: Wire) -> str:
+    """The function code of a request's body."""
+    return _FUNCTION_OF[type(body)]
+
+
 def encode_request(body: Wire, *, user_id: str, request_id: str, at: datetime, keys: Keys) -> bytes:
     """The form that carries this request, signed as of ``at``."""
-    function = _FUNCTION_OF[type(body)]
+    function = function_of(body)
     head = _RequestHead(function, user_id, request_id)
     iv = padded(user_id)
     document = {"request": {"body": body, "head": head}}
@@ -304,8 +309,11 @@ def pay_request_id(at: datetime, reference: str) -> str:
 
 
 def reference_of(request_id: str) -> str:
-    """Our reference inside the request id of a payment."""
-    return request_id[_TIME_CHARS:]
+    """Our reference inside the request id of a payment. Raises BadMessage where there is none."""
+    reference = request_id[_TIME_CHARS:]
+    if not reference:
+        raise bad("request_id", "The request id of the answer carries no reference.")
+    return reference
 
 
 # ---- reading

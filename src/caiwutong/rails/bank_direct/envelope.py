@@ -137,8 +137,9 @@ def seal_text(text: bytes, *, iv: bytes, identity: bytes, keys: Keys) -> bytes:
 def open_sealed(data: bytes, *, iv: bytes, cipher: Cipher) -> bytes:
     """The text behind base64 and cipher, not yet believed."""
     check_size(data)
+    raw = _exact_base64(data)
     try:
-        return cipher.decrypt(_exact_base64(data), iv)
+        return cipher.decrypt(raw, iv)
     except (CaiwutongError, ValueError):
         raise bad("decrypt", "The message cannot be decrypted with the key of this link.") from None
 

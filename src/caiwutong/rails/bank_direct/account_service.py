@@ -1,0 +1,260 @@
+"""Questions about accounts over one link: balances, statement pages, returned payments, receipts.
+
+Every question may be asked again without harm, so anything that goes wrong is ``Unavailable``.
+Owns: the statement cursor, which is the bank's own break point (断点) wrapped up opaque, so reading
+goes on exactly where it stopped, also days later. Read next: ``account_messages.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from caiwutong.kernel.clock import china_date
+from caiwutong.kernel.errors import Refused, Unavailable
+from caiwutong.rails.bank_direct.account_messages import (
+    BalanceQuery,
+    BalancesRequest,
+    BreakPoint,
+    PastBalancesAnswer,
+    PastBalancesQuery,
+    PastBalancesRequest,
+    ReceiptAnswer,
+    ReceiptRequest,
+    StatementAnswer,
+    StatementQuery,
+    StatementRequest,
+)
+from caiwutong.rails.bank_direct.codec import Answer
+from caiwutong.rails.bank_direct.envelope import bad
+from caiwutong.rails.bank_direct.link import Link
+from caiwutong.rails.bank_direct.messages import ReturnsAnswer, ReturnsQuery, ReturnsRequest, Wire
+from caiwutong.rails.bank_direct.profile import NAME
+from caiwutong.rails.bank_direct.reports import balances_of, day_of, fen, lines_of
+from caiwutong.rails.contract import (
+    BadMessage,
+    BankBalance,
+    RailReport,
+    ReportKind,
+    SentInDoubt,
+    StatementPage,
+)
+
+_MOST_PAGES = 1_000
+"""A bank that always says there is more is asked no further than this."""
+
+BodyT = TypeVar("BodyT", bound=Wire)
+
+
+class DayBalance(msgspec.Struct, frozen=True):
+    """What stood on an account at the end of a day."""
+
+    account: str
+    day: date
+    balance_fen: int
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """An electronic receipt (电子回单): the file and the code anyone can check it with."""
+
+    line_id: str
+    document: bytes
+    """PDF or OFD."""
+    check_code: str
+    receipt_id: str
+
+
+class _Cursor(msgspec.Struct, frozen=True, array_like=True):
+    from_day: str
+    continue_account: str
+    break_points: tuple[tuple[str, str, str], ...]
+
+
+async def balances(
+    link: Link, http: aiohttp.ClientSession, accounts: Sequence[str]
+) -> list[BankBalance]:
+    """The balances of these accounts, asked thirty at a time."""
+    found: list[BankBalance] = []
+    for at in range(0, len(accounts), link.profile.balance_accounts):
+        part = accounts[at : at + link.profile.balance_accounts]
+        queries = tuple(
+            BalanceQuery(account=each, currency=link.profile.currency_code) for each in part
+        )
+        answer, _ = await _ask(link, http, BalancesRequest(queries=queries), Wire)
+        try:
+            found.extend(each for each in balances_of(answer) if each.account in part)
+        except BadMessage as error:
+            raise _unreadable(error) from None
+    return found
+
+
+async def statement(
+    link: Link, http: aiohttp.ClientSession, account: str, cursor: str, now: datetime
+) -> StatementPage:
+    """One page after ``cursor``. The cursor stays good when there is nothing more yet."""
+    today = china_date(now)
+    earliest = months_before(today, link.profile.statement_months)
+    place = _open_cursor(cursor) if cursor else _Cursor("", "", ())
+    from_day = max(place.from_day, f"{earliest:%Y%m%d}")
+    request = StatementRequest(
+        queries=(
+            StatementQuery(
+                account=account,
+                from_day=from_day,
+                to_day=f"{today:%Y%m%d}",
+                currency=link.profile.currency_code,
+                continue_account=place.continue_account,
+            ),
+        ),
+        break_points=tuple(
+            BreakPoint(account=a, day=d, next_sequence=n) for a, d, n in place.break_points
+        ),
+    )
+    _, body = await _ask(link, http, request, StatementAnswer)
+    try:
+        lines = lines_of(body, account)
+        if not body.control:
+            raise bad("statement_control", "The page does not say whether there is more.")
+    except BadMessage as error:
+        raise _unreadable(error) from None
+    points = tuple((p.account, p.day, p.next_sequence) for p in body.break_points)
+    more = body.control[0].more == "Y" and bool(lines)
+    follow = _Cursor(
+        from_day,
+        body.control[0].continue_account if more else "",
+        points or place.break_points,
+    )
+    return StatementPage(lines=lines, cursor=_close_cursor(follow), more=more)
+
+
+async def past_balances(
+    link: Link, http: aiohttp.ClientSession, account: str, first: datetime, days: int
+) -> list[DayBalance]:
+    """Balances at the end of past days; the span of one question is the bank's (31 days)."""
+    if not 1 <= days <= link.profile.history_days:
+        raise Refused(
+            "bank_direct.history_span",
+            f"{days} days were asked for; the bank answers 1 to {link.profile.history_days}.",
+            "Ask in parts.",
+        )
+    start = china_date(first)
+    end = start + timedelta(days=days - 1)
+    queries = (
+        PastBalancesQuery(account=account, from_day=f"{start:%Y%m%d}", to_day=f"{end:%Y%m%d}"),
+    )
+    found: list[DayBalance] = []
+    for _ in range(_MOST_PAGES):
+        _, body = await _ask(link, http, PastBalancesRequest(queries=queries), PastBalancesAnswer)
+        try:
+            found.extend(
+                DayBalance(each.account, day_of(each.day), fen(each.balance))
+                for each in body.balances
+            )
+        except BadMessage as error:
+            raise _unreadable(error) from None
+        queries = body.next_queries
+        if not any(each.continuation for each in queries):
+            break
+    return found
+
+
+async def returned(
+    link: Link, http: aiohttp.ClientSession, account: str, first: datetime, last: datetime
+) -> list[RailReport]:
+    """A RETURNED report for every payment of this account that came back (退票)."""
+    queries = (
+        ReturnsQuery(
+            account=account,
+            from_day=f"{china_date(first):%Y%m%d}",
+            to_day=f"{china_date(last):%Y%m%d}",
+        ),
+    )
+    found: list[RailReport] = []
+    for _ in range(_MOST_PAGES):
+        answer, body = await _ask(link, http, ReturnsRequest(queries=queries), ReturnsAnswer)
+        try:
+            found.extend(
+                RailReport(
+                    kind=ReportKind.RETURNED,
+                    rail=NAME,
+                    reference=each.reference,
+                    code="FIN/B",
+                    at=answer.signed_at,
+                    words=each.reason,
+                    amount_fen=fen(each.amount),
+                    message_id=answer.response_id,
+                    bank_reference=each.bank_reference,
+                )
+                for each in body.payments
+            )
+        except BadMessage as error:
+            raise _unreadable(error) from None
+        queries = body.next_queries
+        if not any(each.continuation for each in queries):
+            break
+    return found
+
+
+async def receipt(
+    link: Link, http: aiohttp.ClientSession, account: str, booked_at: datetime, line_id: str
+) -> Receipt:
+    """The receipt of one line."""
+    day = f"{china_date(booked_at):%Y-%m-%d}"
+    request = ReceiptRequest(account=account, day=day, line_id=line_id)
+    _, body = await _ask(link, http, request, ReceiptAnswer)
+    try:
+        document = base64.b64decode(body.document, validate=True)
+    except ValueError:
+        raise _unreadable(bad("receipt", "The receipt's file is not base64.")) from None
+    return Receipt(line_id, document, body.check_code, body.receipt_id)
+
+
+def months_before(day: date, months: int) -> date:
+    """The same day so many months earlier, or the last day of that month."""
+    index = day.year * 12 + day.month - 1 - months
+    first = date(index // 12, index % 12 + 1, 1)
+    following = date((index + 1) // 12, (index + 1) % 12 + 1, 1)
+    return min(first + timedelta(days=day.day - 1), following - timedelta(days=1))
+
+
+async def _ask(
+    link: Link, http: aiohttp.ClientSession, request: Wire, kind: type[BodyT]
+) -> tuple[Answer, BodyT]:
+    """The accepted answer and its body. Everything else is Unavailable: asking again is safe."""
+    try:
+        answer = await link.ask(http, request)
+    except SentInDoubt as error:
+        raise Unavailable("bank_direct.silent", error.detail, "Ask again later.") from None
+    except BadMessage as error:
+        raise _unreadable(error) from None
+    if not isinstance(answer.body, kind):
+        raise Unavailable(
+            "bank_direct.refused_query",
+            f"The bank answered {answer.result_code}: {answer.result_message[:80]}",
+            "See the bank's code; ask again later.",
+        )
+    return answer, answer.body
+
+
+def _unreadable(error: BadMessage) -> Unavailable:
+    return Unavailable(error.code, error.detail, error.cure)
+
+
+def _close_cursor(cursor: _Cursor) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode()
+
+
+def _open_cursor(text: str) -> _Cursor:
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=_Cursor)
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        raise Refused(
+            "bank_direct.bad_cursor",
+            "The statement cursor is not one this rail gave out.",
+            "Hand back the cursor of the last page unchanged, or an empty one to begin again.",
+        ) from None
