@@ -290,9 +290,7 @@ class Book:
         if not code:
             self._move(order.payer_account, -order.amount_fen, "payment", order, order.purpose, at)
         seq = int(done.lastrowid or 0)
-        return Execution(
-            seq, *order, status, code, words, 0, stamp, stamp if code else None
-        )
+        return Execution(seq, *order, status, code, words, 0, stamp, stamp if code else None)
 
     def _check_payer(self, order: Instruction) -> str:
         payer = self.account(order.payer_account)

@@ -124,6 +124,10 @@ class Centre:
             self.dirty = True
         return self._db.execute(sql, values)
 
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """Rows, seeing what is not committed yet."""
+        return self._db.execute(sql, values).fetchall()
+
     def commit(self) -> None:
         """Make everything written so far survive a killed process."""
         if self.dirty:
@@ -209,7 +213,7 @@ class Centre:
         marks = ",".join("?" * len(allowed))
         row = self.write(
             "UPDATE transfers SET status = ?, code = ?, words = ?, decided_at = ?"
-            f" WHERE seq = ? AND status IN ({marks}) RETURNING *",  # noqa: S608
+            f" WHERE seq = ? AND status IN ({marks}) RETURNING *",
             status,
             code,
             words,
@@ -236,15 +240,14 @@ class Centre:
             china_date(at).isoformat(),
         ).lastrowid
         self.write(
-            "UPDATE transfers SET status = 'PR03', round = ?, decided_at = ?"
-            " WHERE status = 'PR10'",
+            "UPDATE transfers SET status = 'PR03', round = ?, decided_at = ? WHERE status = 'PR10'",
             number,
             at.timestamp(),
         )
         for side, sign in (("payer_bank", 1), ("payee_bank", -1)):
             self.write(
                 "INSERT INTO positions (bank, net_fen)"
-                f" SELECT {side}, ? * sum(amount_fen) FROM transfers WHERE round = ?"  # noqa: S608
+                f" SELECT {side}, ? * sum(amount_fen) FROM transfers WHERE round = ?"
                 f" GROUP BY {side} ON CONFLICT (bank)"
                 " DO UPDATE SET net_fen = net_fen + excluded.net_fen",
                 sign,
@@ -276,9 +279,7 @@ class Centre:
             at.timestamp(),
             china_date(at).isoformat(),
         ).lastrowid
-        self.write(
-            "INSERT INTO settlement_legs SELECT ?, bank, net_fen FROM positions", number
-        )
+        self.write("INSERT INTO settlement_legs SELECT ?, bank, net_fen FROM positions", number)
         self.write("UPDATE transfers SET status = 'PR04' WHERE status = 'PR03'")
         self.write("UPDATE rounds SET settled = 1 WHERE settled = 0")
         self.write("DELETE FROM positions")
@@ -339,8 +340,4 @@ class Centre:
     def expired(self, day: str) -> list[Transfer]:
         """Unanswered transfers of an earlier business date than ``day`` (``YYYYMMDD``): the end
         of their day has refused them."""
-        return self._many(
-            "SELECT * FROM transfers WHERE status = 'PR00' AND message_day < ?", day
-        )
-
-
+        return self._many("SELECT * FROM transfers WHERE status = 'PR00' AND message_day < ?", day)

@@ -417,9 +417,7 @@ class Network:
             return 1
         if transfer.status in ("PR09", "PR08"):
             status = REVOKED if transfer.status == "PR08" else REJECTED
-            book.undo(
-                order.originator, order.reference, status, transfer.code, transfer.words, at
-            )
+            book.undo(order.originator, order.reference, status, transfer.code, transfer.words, at)
         return 0
 
     def _forward_again(self, transfer: Transfer) -> None:

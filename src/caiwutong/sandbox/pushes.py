@@ -58,10 +58,9 @@ class Pushes:
         self._wake: dict[str, asyncio.Event] = {}
         self._session: aiohttp.ClientSession | None = None
         centre.write(_SCHEMA)
-        rows = centre.write("SELECT push, path, body, glue FROM pushes WHERE given_up = 0")
-        for number, path, body, glue in rows.fetchall():
-            self._enqueue(Push(number, path, body, bool(glue)))
         centre.commit()
+        for row in centre.read("SELECT push, path, body, glue FROM pushes WHERE given_up = 0"):
+            self._enqueue(Push(*row))
 
     def put(self, path: str, body: bytes, *, glue: bool = False) -> None:
         """Tell the hub, at this path. Durable with the next commit of the centre."""
@@ -76,8 +75,7 @@ class Pushes:
 
     def given_up(self) -> int:
         """How many pushes the hub would not take."""
-        row = self._centre.write("SELECT count(*) FROM pushes WHERE given_up = 1").fetchone()
-        return int(row[0])
+        return int(self._centre.read("SELECT count(*) FROM pushes WHERE given_up = 1")[0][0])
 
     def _enqueue(self, push: Push) -> None:
         self._queues.setdefault(push.path, deque()).append(push)
@@ -113,11 +111,13 @@ class Pushes:
                 batch = _batch(queue)
                 if not await self._post_or_split(path, batch):
                     continue
-                for push in batch:
-                    queue.popleft()
-                    self._centre.write("DELETE FROM pushes WHERE push = ?", push.push)
-                self.delivered += len(batch)
+                for _push in batch:
+                    self._done(queue.popleft())
             await wake.wait()
+
+    def _done(self, push: Push) -> None:
+        self._centre.write("DELETE FROM pushes WHERE push = ? AND given_up = 0", push.push)
+        self.delivered += 1
 
     async def _post_or_split(self, path: str, batch: list[Push]) -> bool:
         """Post the batch glued. One that is refused is delivered message by message, so that one
@@ -130,23 +130,16 @@ class Pushes:
             tries += 1
             refused += status != 0
             if refused and len(batch) > 1:
+                # The delivered ones stay out even if the next is stuck: each leaves the queue.
                 for push in batch:
                     await self._post_or_split(path, [push])
-                    self._queues[path].popleft()
-                    self._centre.write(
-                        "DELETE FROM pushes WHERE push = ? AND given_up = 0", push.push
-                    )
+                    self._done(self._queues[path].popleft())
                 return False
             if refused >= REFUSED_TRIES or tries >= UNREACHABLE_TRIES:
                 _log.warning("push %s to %s is given up (HTTP %s)", batch[0].push, path, status)
-                self._give_up(batch[0])
+                self._centre.write("UPDATE pushes SET given_up = 1 WHERE push = ?", batch[0].push)
                 return True
             await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
-
-    def _give_up(self, push: Push) -> None:
-        self._centre.write(
-            "UPDATE pushes SET given_up = 1, push = -push WHERE push = ?", push.push
-        )
 
     async def _post(self, path: str, body: bytes) -> int:
         """The HTTP status, or 0 when the hub could not be reached or did not answer."""
