@@ -168,7 +168,8 @@ class Book:
         self.dirty = False
         for internal in (CLEARING, RESERVE, FEES):
             self._write(
-                "INSERT OR IGNORE INTO accounts VALUES (?,?,'internal','internal','active',0,0,0,0)",
+                "INSERT OR IGNORE INTO accounts"
+                " VALUES (?,?,'internal','internal','active',0,0,0,0)",
                 internal,
                 internal[1:],
             )

@@ -58,6 +58,18 @@ CREATE TABLE IF NOT EXISTS settlement_legs (
 """
 
 
+_DEBIT_POSITIONS = """
+INSERT INTO positions (bank, net_fen)
+SELECT payer_bank, sum(amount_fen) FROM transfers WHERE status = 'PR03' AND round = ?
+GROUP BY payer_bank ON CONFLICT (bank) DO UPDATE SET net_fen = net_fen + excluded.net_fen
+"""
+_CREDIT_POSITIONS = """
+INSERT INTO positions (bank, net_fen)
+SELECT payee_bank, -sum(amount_fen) FROM transfers WHERE status = 'PR03' AND round = ?
+GROUP BY payee_bank ON CONFLICT (bank) DO UPDATE SET net_fen = net_fen + excluded.net_fen
+"""
+
+
 class Transfer(NamedTuple):
     """One credit transfer between two banks, as the centre keeps it."""
 
@@ -210,16 +222,18 @@ class Centre:
         words: str,
         at: datetime,
     ) -> Transfer | None:
-        marks = ",".join("?" * len(allowed))
+        # Two places are always enough: no step is allowed from more than two states.
+        first, last = allowed[0], allowed[-1]
         row = self.write(
             "UPDATE transfers SET status = ?, code = ?, words = ?, decided_at = ?"
-            f" WHERE seq = ? AND status IN ({marks}) RETURNING *",
+            " WHERE seq = ? AND status IN (?, ?) RETURNING *",
             status,
             code,
             words,
             at.timestamp(),
             transfer.seq,
-            *allowed,
+            first,
+            last,
         ).fetchone()
         return Transfer(*row) if row else None
 
@@ -244,15 +258,8 @@ class Centre:
             number,
             at.timestamp(),
         )
-        for side, sign in (("payer_bank", 1), ("payee_bank", -1)):
-            self.write(
-                "INSERT INTO positions (bank, net_fen)"
-                f" SELECT {side}, ? * sum(amount_fen) FROM transfers WHERE round = ?"
-                f" GROUP BY {side} ON CONFLICT (bank)"
-                " DO UPDATE SET net_fen = net_fen + excluded.net_fen",
-                sign,
-                number,
-            )
+        for statement in (_DEBIT_POSITIONS, _CREDIT_POSITIONS):
+            self.write(statement, number)
         return self._many(
             "SELECT * FROM transfers WHERE status = 'PR03' AND round = ? ORDER BY seq", number
         )

@@ -118,7 +118,8 @@ PROFILES: dict[str, tuple[Rule, ...]] = {
         Rule(kind=_K.RETURN, probability=0.01, delay_s=3600),
     ),
 }
-"""Ready plans. Probabilities are ours: per mille of payments for ``demo``, per cent for ``rough``."""
+"""Ready plans. The probabilities are ours: a few payments in a thousand for ``demo``, in a hundred
+for ``rough``."""
 
 
 def plan_named(name: str, seed: int) -> Plan:

@@ -18,7 +18,7 @@ from caiwutong.sandbox.centre import RETURN, Transfer
 from caiwutong.sandbox.faults import FaultKind
 from caiwutong.sandbox.network import COUNTER, Network
 from caiwutong.sandbox.pushes import Pushes
-from caiwutong.sandbox.sponsor import CHANNEL, Speaker, Sponsor, answer_of
+from caiwutong.sandbox.sponsor import CHANNEL, Speaker, answer_of, tells_late
 
 PER_NOTICE = 400
 """Payments in one notice; about 120 kB."""
@@ -33,7 +33,6 @@ class Notices:
         self._pushes = pushes
         self._path = path
         self._code = network.world.sponsor
-        self.sponsor: Sponsor | None = None
 
     def push(self, message: m.Message) -> None:
         """Send one message to the hub."""
@@ -43,6 +42,10 @@ class Notices:
         at = self._network.clock.now()
         faults = self._network.faults
         return faults.strike(kind, transfer.reference, at, channel=CHANNEL) is not None
+
+    def _tells_late(self, transfer: Transfer) -> bool:
+        at = self._network.clock.now()
+        return tells_late(self._network.faults, transfer.reference, at)
 
     # -- Front
 
@@ -69,9 +72,8 @@ class Notices:
         for transfer in told:
             if transfer.kind == RETURN:
                 self._push_return(transfer)
-            elif transfer.originator == self._code and self.sponsor is not None:
-                if self.sponsor.tells_late(transfer.reference):
-                    self.push(answer_of(transfer))
+            elif transfer.originator == self._code and self._tells_late(transfer):
+                self.push(answer_of(transfer))
 
     def settled(self, settlement: int, transfers: list[Transfer]) -> None:
         """603, one or more for each netting round that was settled."""

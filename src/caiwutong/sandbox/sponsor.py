@@ -22,7 +22,7 @@ from caiwutong.rails.ibps.signing import KeyRing
 from caiwutong.sandbox.books import REJECTED, Execution, Instruction, Line
 from caiwutong.sandbox.centre import FORWARDED, REFUSED, REVOKED, Transfer
 from caiwutong.sandbox.codes import CENTRE_CHECK, LIMIT, OTHER, PAYER_BANK, words_of
-from caiwutong.sandbox.faults import FaultKind
+from caiwutong.sandbox.faults import FaultKind, Faults
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.wire import Fate, MessageIds, Reply, clean, outage
 
@@ -151,23 +151,14 @@ class Sponsor:
         answer = self._take(header, message)
         if strike(FaultKind.LOST_REPLY):
             return _Answer(None)
-        if isinstance(answer, m.CreditAnswer) and self._follows_netting(answer, reference):
+        yes = isinstance(answer, m.CreditAnswer) and answer.status == "PR10"
+        if yes and tells_late(faults, reference, at):
             answer = m.Acknowledgement(_original(header))
         slow = strike(FaultKind.SLOW)
         spoil = strike(FaultKind.WRONG_SIGNATURE) is not None
         if spoil and isinstance(answer, m.Acknowledgement):
             spoil = False  # a 990 carries no signature
         return _Answer(answer, spoil, slow.delay_s if slow else 0.0)
-
-    def _follows_netting(self, answer: m.CreditAnswer, reference: str) -> bool:
-        """Whether the yes to this payment is told only after its netting notice (a fault)."""
-        return answer.status == "PR10" and self.tells_late(reference)
-
-    def tells_late(self, reference: str) -> bool:
-        """Whether the 102 of this payment is pushed after its 601 (out of order)."""
-        at = self.network.clock.now()
-        faults = self.network.faults
-        return faults.strike(FaultKind.OUT_OF_ORDER, reference, at, channel=CHANNEL) is not None
 
     def _credit_late(self, header: m.Header, message: m.CreditTransfer) -> None:
         self._push(self._take(header, message))
@@ -361,6 +352,11 @@ def answer_of(transfer: Transfer) -> m.Message:
         words=clean(transfer.words, 100) if refused else "",
         bank_reference="" if refused else f"{transfer.payee_bank}{transfer.seq:012d}",
     )
+
+
+def tells_late(faults: Faults, reference: str, at: datetime) -> bool:
+    """Whether the 102 of this payment is pushed only after its 601 (out of order)."""
+    return faults.strike(FaultKind.OUT_OF_ORDER, reference, at, channel=CHANNEL) is not None
 
 
 def spoil_signature(raw: bytes) -> bytes:

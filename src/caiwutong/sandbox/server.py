@@ -1,0 +1,195 @@
+"""The sockets of the sandbox: one HTTP server on loopback, one process.
+
+``POST /ibps`` is the front-end, ``POST /banks/{code}/direct`` a bank's direct interface,
+``/admin/…`` the person's hand. An answer leaves only after everything it speaks of has been
+committed. Broken lines (``wire.Fate``) are made here: a reset connection, 503, or no answer ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from caiwutong.crypto.gm import Sm2PrivateKey
+from caiwutong.kernel.clock import Clock
+from caiwutong.kernel.errors import CaiwutongError, Refused
+from caiwutong.sandbox.admin import Admin
+from caiwutong.sandbox.faults import Faults, Plan
+from caiwutong.sandbox.network import Network
+from caiwutong.sandbox.notices import Notices
+from caiwutong.sandbox.pushes import Pushes
+from caiwutong.sandbox.setup import CALLBACK_IBPS, IBPS_PATH, Prepared, free_port, prepare
+from caiwutong.sandbox.sponsor import Speaker, Sponsor
+from caiwutong.sandbox.wire import Fate, Reply
+
+MAX_BODY = 32_000_000
+_BLACKHOLE_S = 900
+_log = logging.getLogger("caiwutong.sandbox")
+
+
+class Sandbox:
+    """Everything wired together; ``start`` opens the port, ``stop`` closes it with clean books."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        clock: Clock,
+        plan: Plan,
+        *,
+        hub_url: str = "",
+        host: str = "127.0.0.1",
+        port: int,
+        netting_s: float = 2.0,
+        clearing_s: float = 600.0,
+    ) -> None:
+        self.clock = clock
+        self.host, self.port = host, port
+        self.network = Network(
+            prepared.folder,
+            prepared.world,
+            clock,
+            Faults(plan),
+            netting_s=netting_s,
+            clearing_s=clearing_s,
+        )
+        self.pushes = Pushes(self.network.centre, self.network.commits, hub_url)
+        keys = prepared.keys
+        speaker = Speaker(
+            self.network, Sm2PrivateKey.from_hex(keys.centre_secret), prepared.world.sponsor
+        )
+        self.notices = Notices(self.network, speaker, self.pushes, CALLBACK_IBPS)
+        participant = Sm2PrivateKey.from_hex(keys.participant_secret).public
+        self.sponsor = Sponsor(self.network, speaker, participant, self.notices.push)
+        self.network.fronts.append(self.notices)
+        self.admin = Admin(self.network, self.sponsor, self.pushes, prepared.admin_token)
+        self._runner: web.ServerRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Finish what a killed process left, then open the port."""
+        self.network.open_books()
+        self.network.recover()
+        self._runner = web.ServerRunner(web.Server(self._serve), access_log=None)
+        await self._runner.setup()
+        await self._listen()
+        await self.pushes.start()
+        self._tasks.append(asyncio.create_task(self.network.timers.run()))
+
+    async def _listen(self) -> None:
+        assert self._runner is not None
+        self._site = web.TCPSite(self._runner, self.host, self.port, backlog=1024)
+        await self._site.start()
+
+    async def stop(self) -> None:
+        """Close the port and the books."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.pushes.stop()
+        self.network.close()
+
+    # -- requests
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        try:
+            body = await _body(request)
+            if path.startswith("/admin/"):
+                return await self._serve_admin(request, body)
+            reply = self._reply(request.method, path, body)
+            await self.network.commits.durable()
+        except CaiwutongError as error:
+            return _json(
+                {"code": error.code, "detail": error.detail, "cure": error.cure}, error.status
+            )
+        if reply is None:
+            return _json({"code": "sandbox.no_such_path", "detail": f"No {path[:80]}."}, 404)
+        return await self._travel(request, reply)
+
+    def _reply(self, method: str, path: str, body: bytes) -> Reply | None:
+        if method == "POST" and path == IBPS_PATH:
+            return self.sponsor.handle(body)
+        return None
+
+    async def _travel(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+        """Let the reply go, late or broken as its fate has it."""
+        if reply.delay_s:
+            await self.network.timers.sleep(reply.delay_s)
+        if reply.fate is Fate.BLACKHOLE:
+            await _until_gone(request)
+        if reply.fate in (Fate.RESET, Fate.BLACKHOLE):
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        if reply.fate is Fate.UNAVAILABLE:
+            return web.Response(status=503)
+        return web.Response(
+            body=reply.body, status=reply.status, content_type="application/octet-stream"
+        )
+
+    async def _serve_admin(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        answer = self.admin.handle(request.method, request.path, request.query, token, body)
+        await self.network.commits.durable()
+        return _json(answer)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise Refused("sandbox.too_large", f"More than {MAX_BODY:,} bytes at once.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _until_gone(request: web.BaseRequest) -> None:
+    for _ in range(_BLACKHOLE_S * 10):
+        if request.transport is None or request.transport.is_closing():
+            return
+        await asyncio.sleep(0.1)
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json"
+    )
+
+
+def open_sandbox(
+    folder: Path,
+    *,
+    clock: Clock,
+    plan: Plan,
+    port: int,
+    hub_url: str = "",
+    seed: int = 1,
+    netting_s: float = 2.0,
+    clearing_s: float = 600.0,
+) -> Sandbox:
+    """A sandbox on this folder, prepared where needed, not yet started. ``port`` 0 takes a free one
+    below 32768."""
+    port = port or free_port()
+    prepared = prepare(folder, port=port, clock=clock, seed=seed)
+    return Sandbox(
+        prepared,
+        clock,
+        plan,
+        hub_url=hub_url,
+        port=port,
+        netting_s=netting_s,
+        clearing_s=clearing_s,
+    )
