@@ -91,7 +91,7 @@ maybe = st.just("")
 ids = st.from_regex(r"[0-9A-Za-z]{1,20}", fullmatch=True)
 participants = st.from_regex(r"[0-9]{12}", fullmatch=True)
 account_numbers = st.from_regex(r"[0-9A-Za-z-]{1,34}", fullmatch=True)
-positive = st.integers(1, 10**15 - 1)
+positive = st.integers(0, 10**15 - 1)
 signed = st.integers(-(10**15) + 1, 10**15 - 1)
 seconds = st.integers(0, 100 * 365 * 86400).map(
     lambda n: datetime(1990, 1, 1, tzinfo=UTC) + timedelta(seconds=n)
@@ -143,7 +143,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "available_fen": signed,
     "at": instants,
     "cursor": maybe | texts(140),
-    "limit": st.integers(1, m.MAX_LINES),
+    "limit": st.integers(1, 1000),
     "more": st.booleans(),
     "lines": st.lists(lines, max_size=3).map(tuple),
     "net_fen": signed,

@@ -33,9 +33,8 @@ from caiwutong.rails.contract import (
 )
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps import profile
-from caiwutong.rails.ibps.codec import read_headers
 from caiwutong.rails.ibps.exchange import Exchange, IbpsConnection
-from caiwutong.rails.ibps.reports import ACKNOWLEDGEMENT, TRANSFER, reports_of
+from caiwutong.rails.ibps.reports import TRANSFER, reports_of
 from caiwutong.rails.ibps.signing import Signer, Verifier
 
 __all__ = ["IbpsConnection", "IbpsRail"]
@@ -100,17 +99,19 @@ class IbpsRail:
         ]
 
     def acknowledge(self, raw: bytes) -> bytes:
-        """The 990s that tell the centre its messages arrived: the answer to a callback, after
-        ``decode`` has verified it. Raises BadMessage."""
+        """The 990s that tell the centre its messages arrived: the answer to a callback. Raises
+        BadMessage."""
         now = self._clock.now()
         return b"".join(
             self._exchange.encode(
-                m.Acknowledgement(m.Original(header.message_id, header.sender, header.kind)),
+                m.Acknowledgement(
+                    m.Original(frame.header.message_id, frame.header.sender, frame.header.kind)
+                ),
                 self._exchange.new_id(),
                 now,
             )
-            for header in read_headers(raw)
-            if header.kind != ACKNOWLEDGEMENT
+            for frame in self._exchange.frames(raw)
+            if not isinstance(frame.message, m.Acknowledgement)
         )
 
     async def enquire(self, attempts: Sequence[Attempt]) -> list[RailReport]:

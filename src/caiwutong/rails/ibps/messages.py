@@ -15,11 +15,6 @@ import msgspec
 from caiwutong.kernel.money import CNY
 from caiwutong.rails.contract import AccountAtBank
 
-MAX_LINES = 300
-"""Lines in one 312, so that it stays below the cap of a body with every text at its longest."""
-MAX_NETTED = 4000
-"""Payments in one 601 or 603; a larger round is told in several notices."""
-
 
 class Header(msgspec.Struct, frozen=True):
     """The 128 bytes in front of every message (V01 报文头)."""
@@ -146,8 +141,7 @@ class BalanceAnswer(msgspec.Struct, frozen=True):
 
 
 class DetailEnquiry(msgspec.Struct, frozen=True):
-    """ibps.311: the account's lines after ``cursor`` (empty: from the first), ``limit`` at most
-    (1 to MAX_LINES)."""
+    """ibps.311: the account's lines after ``cursor`` (empty: from the first), ``limit`` at most."""
 
     account: str
     bank_code: str
@@ -225,7 +219,7 @@ class NettingNotice(msgspec.Struct, frozen=True):
     at: datetime
     clearing_day: date
     net_fen: int
-    """The receiver's net position of the round; a round told in several notices repeats it."""
+    """The receiver's net position of the round: the sum of all its payments in this notice."""
     payments: tuple[NettedPayment, ...]
     status: str = "PR03"
     currency: str = CNY

@@ -32,11 +32,12 @@ class Limit(msgspec.Struct, frozen=True):
 LIMITS: tuple[Limit, ...] = (
     Limit(date(2010, 8, 30), 50_000_00, True, "own: the limit at launch; no text at hand"),
     Limit(
-        date(2020, 1, 1),
+        date(2020, 1, 31),
         1_000_000_00,
         True,
-        "read: 1,000,000 CNY per payment is in force today. Own: the day it began, which no "
-        "text at hand gives, and that exactly 1,000,000.00 still goes, where public texts differ",
+        "read: 1,000,000 CNY per payment is the limit in force today; the day it began is not "
+        "known (the date is the earliest one it is attested for). Whether exactly 1,000,000.00 "
+        "still goes is ambiguous in public texts; taken as yes",
     ),
 )
 

@@ -15,7 +15,6 @@ from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps import profile
 
 TRANSFER = "ibps.101.001.01"
-ACKNOWLEDGEMENT = "ccms.990.001.01"
 RETURN = "A105"
 
 _BY_STATUS = {
