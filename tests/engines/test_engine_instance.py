@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ import pytest
 from caiwutong.engines import Engines, NatsEngine, PostgresEngine, running
 from caiwutong.engines.home import erase
 from caiwutong.kernel.errors import Refused
-from support.engines import data_folder_for_tests
+from support.engines import BackgroundLoop, data_folder_for_tests
 from support.processes import Instance, wait_until_nobody_works_on, working_on
 
 pytestmark = pytest.mark.engine
@@ -35,10 +35,18 @@ def folder() -> Iterator[Path]:
     assert not left, f"an orphan was left: {left}"
 
 
-@pytest.fixture
-async def started(folder: Path) -> AsyncIterator[Engines]:
-    async with Engines(folder) as engines:
-        yield engines
+@pytest.fixture(scope="module")
+def started() -> Iterator[Engines]:
+    """One instance for the tests that only look at it."""
+    base = data_folder_for_tests()
+    loop = BackgroundLoop()
+    engines = Engines(base / "data")
+    loop.run(engines.start())
+    yield engines
+    loop.run(engines.stop())
+    loop.close()
+    erase(base / "data")
+    erase(base)
 
 
 async def _ask(url: str, sql: str) -> object:
@@ -119,8 +127,8 @@ async def test_the_broker_listens_below_the_range_of_outgoing_ports(started: Eng
 
 
 async def test_a_second_instance_is_refused_by_the_name_of_the_first(started: Engines) -> None:
-    folder = Path(running_folder(started))
-    second = Instance(folder)
+    assert started.postgres is not None
+    second = Instance(started.postgres.cluster.data.parent.parent)
     said = second.said()
     assert said["code"] == "engines.already_running"
     assert str(os.getpid()) in said["detail"]
@@ -128,11 +136,6 @@ async def test_a_second_instance_is_refused_by_the_name_of_the_first(started: En
     assert said["facts"] == {"pid": os.getpid()}
     assert second.process.wait(30) == 3
     assert await _ask(started.database_url, "SELECT 1") == 1, "the first is not disturbed"
-
-
-def running_folder(engines: Engines) -> str:
-    assert engines.postgres is not None
-    return str(engines.postgres.cluster.data.parent.parent)
 
 
 async def test_the_folder_is_free_again_after_a_stop(folder: Path) -> None:

@@ -27,7 +27,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -37,7 +37,7 @@ from caiwutong.engines import NatsEngine, PostgresEngine
 from caiwutong.engines.home import erase
 
 T = TypeVar("T")
-Migrate = Callable[[str], Awaitable[None] | None]
+Migrate = Callable[[str], object]
 
 SMALL = {"shared_buffers": "64MB", "min_wal_size": "64MB", "max_wal_size": "512MB"}
 
@@ -149,12 +149,9 @@ class EngineSession:
 
 
 async def _call(migrate: Migrate, url: str) -> None:
-    if inspect.iscoroutinefunction(migrate):
-        await migrate(url)
-        return
-    # In a thread: a migration tool may run a loop of its own.
+    # In a thread: a migration tool waits, or runs a loop of its own.
     left = await asyncio.to_thread(migrate, url)
-    if left is not None:
+    if inspect.isawaitable(left):
         await left
 
 
