@@ -10,6 +10,8 @@ from uuid import UUID
 
 import pytest
 from bank_direct_bank import BANK, NOON, STRANGER, LocalBank
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
 from caiwutong.kernel.errors import Refused, Unavailable
@@ -18,6 +20,7 @@ from caiwutong.rails.bank_direct import codec, messages
 from caiwutong.rails.bank_direct.account_messages import StatementEntry
 from caiwutong.rails.bank_direct.account_service import months_before
 from caiwutong.rails.bank_direct.connector import UNSUPPORTED, BankDirectRail
+from caiwutong.rails.bank_direct.envelope import Form, write_form
 from caiwutong.rails.bank_direct.reports import UNREADABLE
 from caiwutong.rails.contract import (
     NOT_FOUND,
@@ -287,6 +290,38 @@ async def test_a_forged_notice_is_refused(rail):
     for raw in (_notice(STRANGER, "S"), _notice(BANK, "S", "X"), b'{"corpNbr":1}', b"", b"{"):
         with pytest.raises(BadMessage):
             rail.decode(raw)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_bytes_come_only_bad_message_escapes(data: st.DataObject):
+    rail = _rail(LocalBank("N003261207", "308").connection())
+    whole = data.draw(st.sampled_from(WHOLE))
+    cut = data.draw(st.integers(0, len(whole)))
+    raw = (
+        whole[:cut] + data.draw(st.binary(max_size=8)) + whole[cut + data.draw(st.integers(0, 9)) :]
+    )
+    try:
+        assert rail.decode(raw) == rail.decode(whole)
+    except BadMessage as refused:
+        assert refused.code.startswith("bank_direct.")
+
+
+def _answer_form() -> bytes:
+    request = codec.Request(
+        "N003261207", "BB1PAYOP", codec.pay_request_id(NOON, "R1"), NOON, messages.PayAnswer()
+    )
+    outcome = messages.PayOutcome(state="NTE", bank_reference="7")
+    body = messages.PayAnswer(outcomes=(outcome,))
+    raw = codec.encode_answer(body, request=request, response_id="p", at=NOON, keys=BANK)
+    return write_form(Form("N003261207", "BB1PAYOP", raw))
+
+
+WHOLE = [_notice(BANK, "S"), _answer_form()]
+
+
+async def test_a_notice_taken_in_is_acknowledged_without_words(rail):
+    assert rail.acknowledge(_notice(BANK, "S")) == b""
 
 
 # ---- what the style cannot do

@@ -145,6 +145,10 @@ class BankDirectRail:
         )
         return reports_of_answer(answer)
 
+    def acknowledge(self, raw: bytes) -> bytes:
+        """The body of our answer to a notice that was taken in: nothing. HTTP 200 says it all."""
+        return b""
+
     def _encode(self, attempt: Attempt) -> RailMessage:
         link = self._serving(attempt.payer)
         request_id = codec.pay_request_id(attempt.created_at, attempt.reference)

@@ -104,8 +104,9 @@ def instant(text: str) -> datetime:
     """The instant of ``yyyyMMddHHmmss`` in China, aware UTC. Raises BadMessage."""
     if len(text) != 14 or not (text.isascii() and text.isdigit()):
         raise bad("time", f"{text[:20]!r} is not a time yyyyMMddHHmmss.")
+    parts = (int(text[at : at + 2]) for at in range(4, 14, 2))
     try:
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=CHINA).astimezone(UTC)
+        return datetime(int(text[:4]), *parts, tzinfo=CHINA).astimezone(UTC)
     except (ValueError, OverflowError):
         raise bad("time", f"{text!r} is not a time that exists.") from None
 
