@@ -54,14 +54,21 @@ def parse(
     refused all the same. Messages of a rail never need them. Raises BadMessage."""
     text = _utf8(raw, max_bytes)
     _refuse_markup(text, comments_between)
-    try:
-        root = etree.fromstring(text, _parser())
-    except (etree.XMLSyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 0
-        raise BadMessage("xml.malformed", f"The XML breaks off at line {line}.", _CURE) from None
+    root = _tree(text)
     if comments_between:
         _drop_comments(root)
     _refuse_shape(root, len(text), max_depth)
+    return root
+
+
+def read(raw: bytes, schema: Schema, *, max_bytes: int = MAX_BYTES) -> Element:
+    """The root element of a harmless document that fits our schema. The schema knows every
+    element and attribute by name, so it stands in for the caps on depth and attributes. Raises
+    BadMessage."""
+    text = _utf8(raw, max_bytes)
+    _refuse_markup(text, comments_between=False)
+    root = _tree(text)
+    schema.check(root)
     return root
 
 
@@ -128,6 +135,14 @@ def _parser() -> Any:
         )
         _local.parser = parser
     return parser
+
+
+def _tree(text: bytes) -> Element:
+    try:
+        return etree.fromstring(text, _parser())
+    except (etree.XMLSyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 0
+        raise BadMessage("xml.malformed", f"The XML breaks off at line {line}.", _CURE) from None
 
 
 def _utf8(raw: bytes, max_bytes: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from functools import cache
 
@@ -292,6 +293,27 @@ def test_four_thousand_payments_fit_one_notice() -> None:
     many = tuple(m.NettedPayment(f"20261123{n:012d}", SPONSOR, -n) for n in range(4000))
     notice = m.NettingNotice("1", AT, AT.date(), 0, many)
     assert decode_frames(written(notice), NO)[0].message == notice
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<Document>" + b"<a>" * 300_000,
+        b"<Document>" + b"<a>" * 200 + b"</a>" * 200,
+        b"<Document " + b" ".join(b'x%d=""' % n for n in range(90_000)) + b">",
+        b'<Document x="' + b"y" * 900_000 + b'">',
+        b'<!DOCTYPE Document [<!ENTITY a "haha"><!ENTITY b "&a;&a;">]><Document>&b;',
+        b'<!DOCTYPE Document SYSTEM "file:///etc/passwd"><Document>',
+        b"<Document><CstmrCdtTrf>" + b"<GrpHdr/>" * 90_000 + b"</CstmrCdtTrf>",
+        b"<Document>" + b"a " * 400_000 + b"|",
+    ],
+)
+def test_a_hostile_body_is_refused_within_a_second(body: bytes) -> None:
+    raw = written(SAMPLE["ibps.101.001.01"])[:LENGTH] + body + b"</Document>"
+    begun = time.perf_counter()
+    with pytest.raises(BadMessage):
+        decode_frames(raw, NO)
+    assert time.perf_counter() - begun < 1
 
 
 def test_an_error_names_no_account_and_no_name() -> None:

@@ -159,9 +159,7 @@ def _checked(body: bytes, shape: Shape) -> Any:
     """The document of a body that is under the cap and fits its schema."""
     if not body.startswith(b"<"):
         raise BadMessage("ibps.body", "The body does not begin with XML.", "Leave out any BOM.")
-    document = xml.parse(body, max_bytes=MAX_BODY, max_depth=12)
-    shape.schema.check(document)
-    return document
+    return xml.read(body, shape.schema, max_bytes=MAX_BODY)
 
 
 def _check_signature(header: Header, text: str, signed: list[str], verifier: Verifier) -> None:

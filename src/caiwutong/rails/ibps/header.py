@@ -66,8 +66,8 @@ def read_header(raw: bytes) -> Header:
     if not _REFERENCE.fullmatch(message_id) or (answers and not _REFERENCE.fullmatch(answers)):
         raise BadMessage("ibps.header", "The message id is not padded on the right.", "Pad it.")
     try:
-        local = datetime.strptime(field["date"] + field["time"], "%Y%m%d%H%M%S")
-        at = local.replace(tzinfo=CHINA).astimezone(UTC)
+        at = datetime.fromisoformat(f"{field['date']}T{field['time']}")
+        at = at.replace(tzinfo=CHINA).astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadMessage("ibps.header", "The header's date is no date.", "Send YYYYMMDD.") from None
     return Header(
