@@ -23,7 +23,7 @@ from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps.signing import PeerKey
 from caiwutong.sandbox.faults import Plan, Rule
 from caiwutong.sandbox.server import Sandbox, open_sandbox
-from caiwutong.sandbox.setup import free_port
+from caiwutong.sandbox.setup import CALLBACK_IBPS, free_port
 from caiwutong.sandbox.world import OwnAccount, Payee, World, load_world
 
 MORNING = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -70,7 +70,7 @@ class CardboardHub:
         body = await request.read()
         if self.refusing:
             return web.Response(status=503)
-        if request.path == "/callbacks/ibps":
+        if request.path == CALLBACK_IBPS:
             try:
                 self.frames += codec.decode_frames(body, self.verifier)
             except Exception as error:

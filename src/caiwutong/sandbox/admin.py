@@ -15,6 +15,7 @@ import msgspec
 from caiwutong.kernel.errors import NotFound, Refused, Unauthorised
 from caiwutong.sandbox.books import CLEARING, RESERVE, Execution
 from caiwutong.sandbox.centre import Transfer
+from caiwutong.sandbox.direct import DirectBank
 from caiwutong.sandbox.faults import FaultKind, Plan, Rule, plan_named
 from caiwutong.sandbox.judge import ExecutionFact
 from caiwutong.sandbox.network import COUNTER, Network
@@ -63,9 +64,17 @@ class _Hub(msgspec.Struct, forbid_unknown_fields=True):
 class Admin:
     """Answers admin requests. Writes are committed by the caller before the answer leaves."""
 
-    def __init__(self, network: Network, sponsor: Sponsor, pushes: Pushes, token: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        sponsor: Sponsor,
+        direct: Mapping[str, DirectBank],
+        pushes: Pushes,
+        token: str,
+    ) -> None:
         self._network = network
         self._sponsor = sponsor
+        self._direct = direct
         self._pushes = pushes
         self._token = token
         self._routes: dict[tuple[str, str], Callable[[Mapping[str, str], bytes], Any]] = {
@@ -195,6 +204,7 @@ class Admin:
         wish = msgspec.json.decode(body or b"{}", type=_Heal)
         dropped = self._network.faults.heal(wish.kinds, wish.bank)
         woken = self._network.heal(wish.bank)
+        woken += sum(bank.heal() for code, bank in self._direct.items() if wish.bank in ("", code))
         return {"rules_dropped": dropped, "transfers_woken": woken}
 
     def _return(self, query: Mapping[str, str], body: bytes) -> Any:

@@ -167,7 +167,7 @@ class Book:
         )
         self.dirty = False
         for internal in (CLEARING, RESERVE, FEES):
-            self._write(
+            self.write(
                 "INSERT OR IGNORE INTO accounts"
                 " VALUES (?,?,'internal','internal','active',0,0,0,0)",
                 internal,
@@ -177,11 +177,16 @@ class Book:
 
     # -- transactions
 
-    def _write(self, sql: str, *values: Any) -> sqlite3.Cursor:
+    def write(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Execute inside the open transaction, beginning one where needed."""
         if not self.dirty:
             self._db.execute("BEGIN")
             self.dirty = True
         return self._db.execute(sql, values)
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """Rows, seeing what is not committed yet."""
+        return self._db.execute(sql, values).fetchall()
 
     def commit(self) -> None:
         """Make everything written so far survive a killed process."""
@@ -209,7 +214,7 @@ class Book:
         at: datetime,
     ) -> None:
         """Open an account with this balance, once; opening it again changes nothing."""
-        done = self._write(
+        done = self.write(
             "INSERT OR IGNORE INTO accounts VALUES (?,?,?,?,?,0,?,?,0)",
             account,
             name,
@@ -237,7 +242,7 @@ class Book:
 
     def set_state(self, account: str, state: str) -> bool:
         """Freeze, close or open again. False when there is no such account."""
-        done = self._write("UPDATE accounts SET state = ? WHERE account = ?", state, account)
+        done = self.write("UPDATE accounts SET state = ? WHERE account = ?", state, account)
         return done.rowcount == 1
 
     def sum_fen(self) -> int:
@@ -277,7 +282,7 @@ class Book:
     def _note(self, order: Instruction, code: str, at: datetime, words: str) -> Execution:
         status = REJECTED if code else PENDING
         stamp = at.timestamp()
-        done = self._write(
+        done = self.write(
             "INSERT INTO executions (originator, reference, payer_account, payer_name,"
             " payee_account, payee_name, payee_bank, amount_fen, purpose, status, code, words,"
             " fee_fen, received_at, decided_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0,?,?)",
@@ -335,7 +340,7 @@ class Book:
 
     def mark_returned(self, originator: str, reference: str) -> None:
         """Note on the execution that the money came back later (退汇)."""
-        self._write(
+        self.write(
             "UPDATE executions SET status = 'returned' WHERE originator = ? AND reference = ?"
             " AND status = 'executed'",
             originator,
@@ -345,7 +350,7 @@ class Book:
     def _decide(
         self, known: Execution, status: str, code: str, words: str, fee: int, at: datetime
     ) -> None:
-        self._write(
+        self.write(
             "UPDATE executions SET status = ?, code = ?, words = ?, fee_fen = ?, decided_at = ?"
             " WHERE seq = ?",
             status,
@@ -378,7 +383,7 @@ class Book:
         """Credit the payee from clearing, once per (originator, reference of the transfer).
         ``reference`` is what the statement line shows: a return shows the original's. An account
         that stopped being active after the yes still gets the money: the yes is binding."""
-        done = self._write(
+        done = self.write(
             "INSERT OR IGNORE INTO credits (originator, reference, account, amount_fen)"
             " VALUES (?,?,?,?)",
             order.originator,
@@ -407,7 +412,7 @@ class Book:
         payee = self.account(original.payee_account)
         if payee is None or payee.balance_fen + payee.overdraft_fen < original.amount_fen:
             return False
-        done = self._write(
+        done = self.write(
             "UPDATE credits SET returned = 1 WHERE originator = ? AND reference = ?"
             " AND returned = 0",
             original.originator,
@@ -421,7 +426,7 @@ class Book:
     def settle(self, settlement: int, net_fen: int) -> None:
         """The clearing point: what was owed through clearing moves to the reserve. The same
         settlement again changes nothing."""
-        done = self._write("INSERT OR IGNORE INTO settlements VALUES (?,?)", settlement, net_fen)
+        done = self.write("INSERT OR IGNORE INTO settlements VALUES (?,?)", settlement, net_fen)
         if done.rowcount:
             self._internal(CLEARING, -net_fen)
             self._internal(RESERVE, net_fen)
@@ -445,7 +450,7 @@ class Book:
         )
 
     def _internal(self, account: str, amount_fen: int) -> None:
-        self._write(
+        self.write(
             "UPDATE accounts SET balance_fen = balance_fen + ? WHERE account = ?",
             amount_fen,
             account,
@@ -462,13 +467,13 @@ class Book:
         words: str,
         at: datetime,
     ) -> None:
-        number, balance = self._write(
+        number, balance = self.write(
             "UPDATE accounts SET balance_fen = balance_fen + ?, lines = lines + 1"
             " WHERE account = ? RETURNING lines, balance_fen",
             amount_fen,
             account,
         ).fetchone()
-        self._write(
+        self.write(
             "INSERT INTO lines VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             account,
             number,
@@ -491,13 +496,25 @@ class Book:
         )
         return [Line(*row) for row in rows]
 
-    def lines_between(self, account: str, first_day: str, last_day: str) -> list[Line]:
-        """Statement lines of these days (ISO dates in China, both inclusive)."""
+    def lines_within(
+        self, account: str, after: int, first_day: str, last_day: str, limit: int
+    ) -> list[Line]:
+        """Lines after this number on these days (ISO dates in China, both counted)."""
         rows = self._db.execute(
-            "SELECT * FROM lines WHERE account = ? AND day BETWEEN ? AND ? ORDER BY line_no",
-            (account, first_day, last_day),
+            "SELECT * FROM lines WHERE account = ? AND line_no > ? AND day BETWEEN ? AND ?"
+            " ORDER BY line_no LIMIT ?",
+            (account, after, first_day, last_day, limit),
         )
         return [Line(*row) for row in rows]
+
+    def balance_on(self, account: str, day: str) -> int | None:
+        """What stood on the account at the end of this day; None before its first line."""
+        row = self._db.execute(
+            "SELECT balance_after_fen FROM lines WHERE account = ? AND day <= ?"
+            " ORDER BY line_no DESC LIMIT 1",
+            (account, day),
+        ).fetchone()
+        return int(row[0]) if row else None
 
     # -- reading all of it, for the judge and for recovery
 

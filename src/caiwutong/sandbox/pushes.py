@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections import deque
 from typing import NamedTuple
@@ -24,6 +25,8 @@ UNREACHABLE_TRIES = 20_000
 """At two seconds each: about eleven hours of a hub that is down."""
 GLUED_FRAMES = 50
 GLUED_BYTES = 900_000
+SIDE_BY_SIDE = 8
+"""Messages that cannot be glued and are posted at the same time; their order is not kept."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pushes (
@@ -109,37 +112,48 @@ class Pushes:
             while queue:
                 await self._commits.durable()
                 batch = _batch(queue)
-                if not await self._post_or_split(path, batch):
-                    continue
-                for _push in batch:
-                    self._done(queue.popleft())
+                if batch[0].glue:
+                    await self._post_glued(path, batch)
+                else:
+                    await asyncio.gather(*(self._post_until_taken(path, push) for push in batch))
+                for push in batch:
+                    queue.popleft()
+                    self._done(push)
             await wake.wait()
 
     def _done(self, push: Push) -> None:
         self._centre.write("DELETE FROM pushes WHERE push = ? AND given_up = 0", push.push)
         self.delivered += 1
 
-    async def _post_or_split(self, path: str, batch: list[Push]) -> bool:
-        """Post the batch glued. One that is refused is delivered message by message, so that one
-        bad message does not hold back the others; then False, with all of it out of the queue."""
-        tries = refused = 0
+    async def _post_glued(self, path: str, batch: list[Push]) -> None:
+        """Post them in one request. When that is refused they go message by message, so that one
+        bad message does not hold back the others."""
+        tries = 0
         while True:
             status = await self._post(path, b"".join(push.body for push in batch))
             if 200 <= status < 300:
-                return True
+                return
+            if status:
+                for push in batch:
+                    await self._post_until_taken(path, push)
+                return
+            tries += 1
+            await asyncio.sleep(_pause_s(tries))
+
+    async def _post_until_taken(self, path: str, push: Push) -> None:
+        """Post one message until the hub takes it, or give it up at the bound."""
+        tries = refused = 0
+        while True:
+            status = await self._post(path, push.body)
+            if 200 <= status < 300:
+                return
             tries += 1
             refused += status != 0
-            if refused and len(batch) > 1:
-                # The delivered ones stay out even if the next is stuck: each leaves the queue.
-                for push in batch:
-                    await self._post_or_split(path, [push])
-                    self._done(self._queues[path].popleft())
-                return False
             if refused >= REFUSED_TRIES or tries >= UNREACHABLE_TRIES:
-                _log.warning("push %s to %s is given up (HTTP %s)", batch[0].push, path, status)
-                self._centre.write("UPDATE pushes SET given_up = 1 WHERE push = ?", batch[0].push)
-                return True
-            await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
+                _log.warning("push %s to %s is given up (HTTP %s)", push.push, path, status)
+                self._centre.write("UPDATE pushes SET given_up = 1 WHERE push = ?", push.push)
+                return
+            await asyncio.sleep(_pause_s(tries))
 
     async def _post(self, path: str, body: bytes) -> int:
         """The HTTP status, or 0 when the hub could not be reached or did not answer."""
@@ -153,10 +167,15 @@ class Pushes:
             return 0
 
 
+def _pause_s(tries: int) -> float:
+    return min(2.0, 0.05 * 2 ** min(tries, 6))
+
+
 def _batch(queue: deque[Push]) -> list[Push]:
     first = queue[0]
     if not first.glue:
-        return [first]
+        alone = itertools.takewhile(lambda push: not push.glue, queue)
+        return list(itertools.islice(alone, SIDE_BY_SIDE))
     batch: list[Push] = []
     size = 0
     for push in queue:

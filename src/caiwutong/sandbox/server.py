@@ -20,11 +20,19 @@ from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import CaiwutongError, Refused
 from caiwutong.sandbox.admin import Admin
+from caiwutong.sandbox.direct import DirectBank
 from caiwutong.sandbox.faults import Faults, Plan
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.notices import Notices
 from caiwutong.sandbox.pushes import Pushes
-from caiwutong.sandbox.setup import CALLBACK_IBPS, IBPS_PATH, Prepared, free_port, prepare
+from caiwutong.sandbox.setup import (
+    CALLBACK_DIRECT,
+    CALLBACK_IBPS,
+    IBPS_PATH,
+    Prepared,
+    free_port,
+    prepare,
+)
 from caiwutong.sandbox.sponsor import Speaker, Sponsor
 from caiwutong.sandbox.wire import Fate, Reply
 
@@ -66,8 +74,14 @@ class Sandbox:
         self.notices = Notices(self.network, speaker, self.pushes, CALLBACK_IBPS)
         participant = Sm2PrivateKey.from_hex(keys.participant_secret).public
         self.sponsor = Sponsor(self.network, speaker, participant, self.notices.push)
-        self.network.fronts.append(self.notices)
-        self.admin = Admin(self.network, self.sponsor, self.pushes, prepared.admin_token)
+        self.direct = {
+            code: DirectBank(self.network, code, link, self.pushes, CALLBACK_DIRECT)
+            for code, link in keys.links.items()
+        }
+        self.network.fronts += [self.notices, *self.direct.values()]
+        self.admin = Admin(
+            self.network, self.sponsor, self.direct, self.pushes, prepared.admin_token
+        )
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,6 +90,8 @@ class Sandbox:
         """Finish what a killed process left, then open the port."""
         self.network.open_books()
         self.network.recover()
+        for bank in self.direct.values():
+            bank.recover()
         self._runner = web.ServerRunner(web.Server(self._serve), access_log=None)
         await self._runner.setup()
         await self._listen()
@@ -120,6 +136,9 @@ class Sandbox:
     def _reply(self, method: str, path: str, body: bytes) -> Reply | None:
         if method == "POST" and path == IBPS_PATH:
             return self.sponsor.handle(body)
+        code = path.removeprefix("/banks/").removesuffix("/direct")
+        if method == "POST" and code in self.direct:
+            return self.direct[code].handle(body)
         return None
 
     async def _travel(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:

@@ -28,9 +28,9 @@ from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.world import World, demo_world, load_world, save_world
 
 IBPS_PATH = "/ibps"
-CALLBACK_IBPS = "/callbacks/ibps"
+CALLBACK_IBPS = "/v1/rails/ibps/messages"
 """Where the hub takes what the centre pushes."""
-CALLBACK_DIRECT = "/callbacks/bank_direct"
+CALLBACK_DIRECT = "/v1/rails/bank_direct/messages"
 """Where the hub takes the notices of the direct banks."""
 
 

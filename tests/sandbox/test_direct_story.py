@@ -1,0 +1,236 @@
+"""The life of a payment over a bank's direct interface, spoken with the rail's own codec."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from tests.sandbox.conftest import Stage, stage, until
+
+from caiwutong.kernel.money import yuan
+from caiwutong.rails.bank_direct import account_messages as a
+from caiwutong.rails.bank_direct import codec, reports
+from caiwutong.rails.bank_direct import messages as b
+from caiwutong.rails.bank_direct.envelope import read_form
+from caiwutong.rails.bank_direct.keys import load_keys
+from caiwutong.rails.contract import ReportKind
+from caiwutong.sandbox.faults import FaultKind, Rule
+from caiwutong.sandbox.world import OwnAccount, Payee
+
+
+class Teller:
+    """The group's user at one direct bank."""
+
+    def __init__(self, s: Stage) -> None:
+        self.stage = s
+        self.account: OwnAccount = next(
+            each for each in s.world.accounts if "bank_direct" in each.access_modes
+        )
+        self.bank = self.account.bank_code
+        link = next(c for c in s.hub.connections["bank_direct"] if self.bank in c["bank_codes"])
+        self.url, self.user = link["url"], link["user_id"]
+        self.keys = load_keys(link["signing_key"], link["bank_key"], link["sm4_key"])
+        self._count = 0
+
+    def reference(self) -> str:
+        self._count += 1
+        return f"20261123DIR{self._count:09d}"
+
+    def request(self, payee: Payee | OwnAccount, amount_fen: int, reference: str) -> b.PayRequest:
+        inside = payee.bank_code == self.bank
+        detail = b.PayDetail(
+            payer_account=self.account.account,
+            payee_account=payee.account,
+            payee_name=payee.name,
+            payee_bank_name=payee.bank_name,
+            payee_bank_code=payee.bank_code,
+            currency="10",
+            amount=yuan(amount_fen, grouped=False),
+            in_bank="Y" if inside else "N",
+            channel="" if inside else "I",
+            purpose="货款",
+            reference=reference,
+        )
+        return b.PayRequest(modes=(b.PayMode(mode="00001", business="N02030"),), payments=(detail,))
+
+    async def say(self, body: Any, request_id: str = "20261123100000000SAME1") -> codec.Answer:
+        raw = codec.encode_request(
+            body,
+            user_id=self.user,
+            request_id=request_id,
+            at=self.stage.clock.now(),
+            keys=self.keys,
+        )
+        async with aiohttp.ClientSession() as http, http.post(self.url, data=raw) as answer:
+            assert answer.status == 200, await answer.text()
+            return codec.decode_answer(
+                await answer.read(),
+                user_id=self.user,
+                function=read_form(raw).function,
+                keys=self.keys,
+            )
+
+    async def pay(self, payee: Payee | OwnAccount, amount_fen: int) -> str:
+        reference = self.reference()
+        at = self.stage.clock.now()
+        answer = await self.say(
+            self.request(payee, amount_fen, reference), codec.pay_request_id(at, reference)
+        )
+        self.last = reports.reports_of_pay(answer)[0]
+        return reference
+
+    async def standing(self, reference: str) -> str:
+        query = b.PayQueryRequest(queries=(b.PayQuery(business="N02030", reference=reference),))
+        return reports.report_of_query(await self.say(query), reference).code
+
+    def notices(self) -> list[codec.Notification]:
+        return [
+            codec.decode_notice(body, lambda _: self.keys) for _, body in self.stage.hub.notices
+        ]
+
+    async def advance_until(self, reference: str, code: str, seconds: float = 0.5) -> None:
+        for _ in range(40):
+            if await self.standing(reference) == code:
+                return
+            self.stage.clock.advance(seconds)
+            await until(lambda: True)
+        raise AssertionError(f"{reference} stands at {await self.standing(reference)}")
+
+
+async def test_a_payment_to_another_bank_walks_through_its_states_to_paid(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        payee = next(
+            p for p in s.world.payees if p.condition == "ok" and p.bank_code != teller.bank
+        )
+        reference = await teller.pay(payee, 88_00)
+        assert teller.last.kind is ReportKind.ACCEPTED and teller.last.code == "AUT"
+        await teller.advance_until(reference, "NTE")
+        await teller.advance_until(reference, "BNK")
+        await teller.advance_until(reference, "FIN/S")
+        await until(lambda: s.hub.notices)
+        report = reports.reports_of_notice(teller.notices()[0])[0]
+        assert (report.kind, report.reference, report.amount_fen) == (
+            ReportKind.SETTLED,
+            reference,
+            88_00,
+        )
+        lines = await _lines(teller)
+        assert [(line.kind, line.amount_fen) for line in lines] == [
+            ("opening", teller.account.opening_fen),
+            ("payment", -88_00),
+            ("fee", -2_50),
+        ]
+        assert lines[1].reference == reference
+
+
+async def test_a_payment_inside_the_bank_is_booked_at_once_and_free(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        payee = s.payee("ok", teller.bank)
+        reference = await teller.pay(payee, 12_00)
+        await teller.advance_until(reference, "FIN/S")
+        assert [line.kind for line in await _lines(teller)] == ["opening", "payment"]
+        assert s.sandbox.network.centre.counts() == {}
+
+
+async def test_a_refused_payee_fails_and_the_payer_has_the_money_back(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        bad = next(p for p in s.world.payees if p.condition == "frozen")
+        reference = await teller.pay(bad, 12_00)
+        await teller.advance_until(reference, "FIN/F")
+        balance = await teller.say(
+            a.BalancesRequest(queries=(a.BalanceQuery(account=teller.account.account),))
+        )
+        found = reports.balances_of(balance)[0]
+        assert found.balance_fen == found.available_fen == teller.account.opening_fen
+
+
+async def test_the_same_reference_is_never_paid_twice(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        payee = s.payee("ok", teller.bank)
+        request = teller.request(payee, 12_00, "SAME1")
+        for _ in range(3):
+            answer = await teller.say(request)
+            assert reports.reports_of_pay(answer)[0].code == "AUT"
+        other = await teller.say(teller.request(payee, 13_00, "SAME1"))
+        assert reports.reports_of_pay(other)[0].kind is ReportKind.IN_DOUBT
+        await teller.advance_until("SAME1", "FIN/S")
+        again = reports.reports_of_pay(await teller.say(request))[0]
+        assert again.kind is ReportKind.SETTLED
+        facts = (await s.hub.admin("GET", "books/executions"))["executions"]
+        assert [(f["reference"], f["debits"]) for f in facts] == [("SAME1", 1)]
+
+
+async def test_an_unknown_reference_is_simply_not_there(folder: Path) -> None:
+    async with stage(folder) as s:
+        assert await Teller(s).standing("NEVERSENT") == "not_found"
+
+
+async def test_a_silent_bank_goes_on_once_it_is_healed(folder: Path) -> None:
+    silent = Rule(kind=FaultKind.SILENT, channel="bank_direct")
+    async with stage(folder, silent) as s:
+        teller = Teller(s)
+        reference = await teller.pay(s.payee("ok", teller.bank), 12_00)
+        for _ in range(5):
+            s.clock.advance(60)
+            await until(lambda: True)
+        await teller.advance_until(reference, "NTE")
+        healed = await s.hub.admin("POST", "heal", {})
+        assert healed["rules_dropped"] == 1
+        await teller.advance_until(reference, "FIN/S")
+
+
+async def test_a_return_after_payment_turns_the_record_to_b_and_is_told(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        payee = next(
+            p for p in s.world.payees if p.condition == "ok" and p.bank_code != teller.bank
+        )
+        reference = await teller.pay(payee, 30_00)
+        await teller.advance_until(reference, "FIN/S")
+        await s.hub.admin("POST", "returns", {"reference": reference})
+        await teller.advance_until(reference, "FIN/B")
+        await until(lambda: len(s.hub.notices) >= 3)
+        kinds = [reports.reports_of_notice(n) for n in teller.notices()]
+        assert [r[0].kind for r in kinds if r] == [ReportKind.SETTLED, ReportKind.RETURNED]
+        returned = await teller.say(
+            b.ReturnsRequest(
+                queries=(
+                    b.ReturnsQuery(
+                        account=teller.account.account, from_day="20261101", to_day="20261130"
+                    ),
+                )
+            )
+        )
+        assert isinstance(returned.body, b.ReturnsAnswer)
+        assert [p.reference for p in returned.body.payments] == [reference]
+        last = (await _lines(teller))[-1]
+        assert (last.kind, last.reference, last.amount_fen) == ("return", reference, 30_00)
+
+
+async def test_a_receipt_is_a_pdf_of_one_line(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        request = a.ReceiptRequest(
+            account=teller.account.account,
+            day="2026-11-23",
+            line_id=f"{teller.account.account}-1",
+        )
+        answer = (await teller.say(request)).body
+        assert isinstance(answer, a.ReceiptAnswer) and len(answer.check_code) == 12
+        document = base64.b64decode(answer.document)
+        assert document.startswith(b"%PDF-1.4") and document.rstrip().endswith(b"%%EOF")
+        start = int(document.split(b"startxref\n")[1].split(b"\n")[0])
+        assert document[start : start + 4] == b"xref"
+
+
+async def _lines(teller: Teller) -> tuple[Any, ...]:
+    query = a.StatementQuery(account=teller.account.account, from_day="20261101", to_day="20261130")
+    answer = await teller.say(a.StatementRequest(queries=(query,)))
+    assert isinstance(answer.body, a.StatementAnswer)
+    return reports.lines_of(answer.body, teller.account.account)
