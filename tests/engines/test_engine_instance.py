@@ -252,6 +252,16 @@ async def test_secrets_are_for_the_owner_only(started: Engines) -> None:
         assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
+async def test_no_password_is_shown_where_a_url_is_printed(started: Engines) -> None:
+    assert started.postgres is not None
+    assert started.nats is not None
+    shown = f"{started.urls!r} {started.postgres.cluster!r} {started.nats.broker!r}"
+    for url in (started.database_url, started.nats_url):
+        password = urlsplit(url).password
+        assert password
+        assert password not in shown
+
+
 def test_ctrl_c_stops_everything_in_order(folder: Path) -> None:
     instance = Instance(folder)
     instance.said()

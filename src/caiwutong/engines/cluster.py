@@ -55,6 +55,9 @@ class Cluster(msgspec.Struct, frozen=True):
     port: int
     password: str
 
+    def __repr__(self) -> str:
+        return f"Cluster({self.data})"
+
 
 def prepare(data_dir: Path, version: int, *, tcp: bool, durable: bool) -> Cluster:
     """Find the programs, and make the cluster if there is none."""

@@ -25,10 +25,13 @@ from caiwutong.kernel.errors import Refused
 
 
 class EngineUrls(msgspec.Struct, frozen=True):
-    """Where truth and transport are. Both hold passwords: never log them."""
+    """Where truth and transport are. Both hold passwords, so neither is shown."""
 
     database_url: str
     nats_url: str
+
+    def __repr__(self) -> str:
+        return "EngineUrls(…)"
 
 
 class Engines:

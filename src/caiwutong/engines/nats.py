@@ -52,6 +52,9 @@ class Broker(msgspec.Struct, frozen=True):
     port: int
     password: str
 
+    def __repr__(self) -> str:
+        return f"Broker({self.home})"
+
 
 class NatsEngine:
     """One NATS server in a data folder, alone or beside others under one supervisor."""
