@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
 import msgspec
@@ -96,11 +96,11 @@ class MemoryAuditStore:
         first = bisect_right(own, batch_no, key=lambda batch: batch.batch_no)
         return own[first : first + limit]
 
-    async def stream_events(self, tx: Tx, tenant: str) -> AsyncIterator[Event]:
+    async def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         for event in list(self.events.get(tenant, [])):
             yield event
 
-    async def stream_batches(self, tx: Tx, tenant: str) -> AsyncIterator[Batch]:
+    async def stream_batches(self, tx: Tx, tenant: str) -> AsyncGenerator[Batch]:
         for batch in list(self.batches.get(tenant, [])):
             yield batch
 

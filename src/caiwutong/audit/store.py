@@ -6,7 +6,7 @@ and never changes; the rest serves the sealer and the verifier.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -72,11 +72,11 @@ class AuditStore(Protocol):
         self, tx: Tx, tenant: str, batch_no: int, limit: int
     ) -> list[Batch]: ...
 
-    def stream_events(self, tx: Tx, tenant: str) -> AsyncIterator[Event]:
+    def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         """Every event in the order of sealing."""
         ...
 
-    def stream_batches(self, tx: Tx, tenant: str) -> AsyncIterator[Batch]:
+    def stream_batches(self, tx: Tx, tenant: str) -> AsyncGenerator[Batch]:
         """Every batch in order."""
         ...
 
@@ -149,11 +149,11 @@ class PostgresAuditStore:
         rows = await pg(tx).fetch(_sql["batches_after"], tenant, batch_no, limit)
         return [_batch(row) for row in rows]
 
-    async def stream_events(self, tx: Tx, tenant: str) -> AsyncIterator[Event]:
+    async def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         async for row in pg(tx).cursor(_sql["stream_events"], tenant):
             yield _event(row)
 
-    async def stream_batches(self, tx: Tx, tenant: str) -> AsyncIterator[Batch]:
+    async def stream_batches(self, tx: Tx, tenant: str) -> AsyncGenerator[Batch]:
         async for row in pg(tx).cursor(_sql["stream_batches"], tenant):
             yield _batch(row)
 

@@ -1,0 +1,133 @@
+"""Two worlds for the audit log, PostgreSQL and memory: what holds in one holds in the other."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.support.engines import EngineSession
+
+from caiwutong.audit.heads import HeadsFile
+from caiwutong.audit.memory import MemoryAuditStore
+from caiwutong.audit.model import Event
+from caiwutong.audit.seal import Sealer
+from caiwutong.audit.service import Audit
+from caiwutong.audit.store import AuditStore, PostgresAuditStore
+from caiwutong.audit.verify import AuditReport, verify
+from caiwutong.db.database import Database
+from caiwutong.db.memory import MemoryDatabase
+from caiwutong.db.migrate import migrate
+from caiwutong.db.postgres import PostgresDatabase
+from caiwutong.kernel.clock import ManualClock, SystemRandomness
+from caiwutong.kernel.ids import Ids
+from caiwutong.vault import Vault
+
+NOON = datetime(2026, 11, 23, 4, 0, 0, 123456, tzinfo=UTC)
+RANDOM = SystemRandomness()
+
+
+class World:
+    """An audit log with its sealer, its keys and its witness file."""
+
+    def __init__(self, database: Database, store: AuditStore, folder: Path, url: str) -> None:
+        self.clock = ManualClock(NOON)
+        self.database = database
+        self.store = store
+        self.url = url
+        self.vault = Vault.in_memory(RANDOM)
+        self.heads = HeadsFile(folder)
+        self.sealer = self.new_sealer()
+        self.audit = Audit(store, database, Ids(self.clock, RANDOM), self.clock, self.sealer.wake)
+
+    def new_sealer(self, batch_events: int = 4) -> Sealer:
+        """Another sealer on the same log, as another process would have."""
+        return Sealer(
+            self.database,
+            self.store,
+            self.vault,
+            HeadsFile(self.heads.path.parent),
+            self.clock,
+            batch_events=batch_events,
+            every_s=0.01,
+            idle_s=0.01,
+        )
+
+    def event(self, number: int = 0, tenant: str = "acme") -> Event:
+        return self.audit.event(
+            tenant,
+            "payment.created",
+            actor="key:erp",
+            subject_kind="payment",
+            subject_id=uuid.UUID(int=number + 1),
+            body={"number": number, "payee": "上海某某有限公司"},
+        )
+
+    async def tell(self, count: int, tenant: str = "acme") -> list[Event]:
+        """Events, each in a transaction of its own."""
+        events = [self.event(number, tenant) for number in range(count)]
+        for event in events:
+            async with self.database.transaction() as tx:
+                await self.audit.append_many(tx, [event])
+        return events
+
+    async def seal_all(self) -> int:
+        total = 0
+        while count := await self.sealer.run_once():
+            total += count
+        return total
+
+    async def sealed(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
+        async with self.database.transaction() as tx:
+            return await self.audit.read_sealed(tx, "acme", after, limit)
+
+    async def until_sealed(self, count: int, *, within_s: float) -> None:
+        async with asyncio.timeout(within_s):
+            while len(await self.sealed()) < count:  # noqa: ASYNC110  nobody tells a reader
+                await asyncio.sleep(0.01)
+
+    async def verify(self) -> AuditReport:
+        return await verify(self.database, self.heads.path, self.vault.head_public_key, self.store)
+
+    async def as_superuser(self, *statements: str) -> None:
+        """What an intruder with a superuser's rights does: triggers off, change, triggers on."""
+        connection: Any = await asyncpg.connect(self.url)
+        try:
+            await connection.execute("SET session_replication_role = replica")
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def audit_engines() -> Iterator[EngineSession]:
+    with EngineSession() as session:
+        yield session
+
+
+def _migrate(url: str) -> None:
+    migrate(url)
+
+
+@pytest.fixture
+async def pg_world(audit_engines: EngineSession, tmp_path: Path) -> AsyncGenerator[World]:
+    with audit_engines.database(_migrate, "audit") as url:
+        database = await PostgresDatabase.connect(url, max_size=6)
+        yield World(database, PostgresAuditStore(), tmp_path / "witness", url)
+        await database.close()
+
+
+@pytest.fixture
+async def memory_world(tmp_path: Path) -> World:
+    return World(MemoryDatabase(), MemoryAuditStore(ManualClock(NOON)), tmp_path / "witness", "")
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.engine)])
+def world(request: pytest.FixtureRequest) -> World:
+    return request.getfixturevalue("pg_world" if request.param == "postgres" else "memory_world")
