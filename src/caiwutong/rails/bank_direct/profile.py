@@ -173,6 +173,7 @@ LINE_KINDS: dict[str, str] = {
     "BFEE": "fee",
     "BINT": "interest",
     "BOPN": "opening",
+    "BCOR": "other",
 }
 """textCode → kind of a statement line. The bank's table A.9 is not public; these codes are the
 sandbox's (own). An unlisted code falls back to the line's side and reference."""
