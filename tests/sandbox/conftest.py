@@ -100,7 +100,7 @@ class CardboardHub:
         ibps = self.connections["ibps"]
         return codec.encode(
             message,
-            sender=ibps["participant"],
+            sender=ibps["sponsor"],
             receiver=ibps["centre"],
             signer=self._key,
             at=at or self.clock.now(),
@@ -109,7 +109,8 @@ class CardboardHub:
 
     async def post(self, raw: bytes) -> list[m.Frame]:
         assert self._session
-        async with self._session.post(self.connections["ibps"]["url"], data=raw) as answer:
+        url = self.connections["ibps"]["url"] + "/ibps"
+        async with self._session.post(url, data=raw) as answer:
             body = await answer.read()
             if answer.status != 200:
                 raise aiohttp.ClientResponseError(
@@ -123,17 +124,17 @@ class CardboardHub:
         return frames[0].message
 
     async def enquire(self, reference: str) -> m.EnquiryAnswer:
-        original = m.Original(reference, self.connections["ibps"]["participant"])
+        original = m.Original(reference, self.connections["ibps"]["sponsor"])
         answer = await self.say(m.Enquiry(original))
         assert isinstance(answer, m.EnquiryAnswer)
         return answer
 
     def original(self, reference: str) -> m.Original:
-        return m.Original(reference, self.connections["ibps"]["participant"])
+        return m.Original(reference, self.connections["ibps"]["sponsor"])
 
     async def admin(self, method: str, path: str, body: Any = None) -> Any:
         assert self._session
-        base = self.connections["ibps"]["url"].removesuffix("/ibps")
+        base = self.connections["ibps"]["url"]
         token = (self.folder / "admin.token").read_text()
         async with self._session.request(
             method,

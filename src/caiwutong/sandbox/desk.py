@@ -22,7 +22,6 @@ from caiwutong.sandbox.requests import PaymentRequest, Register
 from caiwutong.sandbox.wire import clean
 
 _KINDS = {kind: code for code, kind in profile.LINE_KINDS.items()}
-_CORRECTION = "BCOR"
 _STATES = {"active": "A", "frozen": "B", "closed": "C"}
 _PAGE = profile.CMB_CLOUD.statement_page_lines
 
@@ -211,7 +210,7 @@ def _entry(line: Line) -> a.StatementEntry:
         side="C" if line.amount_fen >= 0 else "D",
         amount=yuan(line.amount_fen, grouped=False),
         balance_after=yuan(line.balance_after_fen, grouped=False),
-        kind=_KINDS.get(line.kind, _CORRECTION),
+        kind=_KINDS[line.kind],
         reversal="*" if line.kind == "other" else "",
         summary=clean(line.words, 100),
         counterparty_account=line.counter_account,

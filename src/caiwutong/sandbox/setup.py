@@ -125,9 +125,10 @@ def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
     centre = Sm2PrivateKey.from_hex(keys.centre_secret)
     return {
         "ibps": {
-            "url": base_url + IBPS_PATH,
-            "participant": world.sponsor,
+            "url": base_url,
+            "sponsor": world.sponsor,
             "centre": world.centre,
+            "bank_code": world.sponsor,
             "signing_key": keys.participant_secret,
             "centre_key": centre.public.to_hex(),
         },

@@ -21,7 +21,7 @@ from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps.signing import KeyRing
 from caiwutong.sandbox.books import REJECTED, Execution, Instruction, Line
 from caiwutong.sandbox.centre import FORWARDED, REFUSED, REVOKED, Transfer
-from caiwutong.sandbox.codes import CENTRE_CHECK, LIMIT, OTHER, PAYER_BANK, words_of
+from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, LIMIT, OTHER, PAYER_BANK, words_of
 from caiwutong.sandbox.faults import FaultKind, Faults
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.wire import Fate, MessageIds, Reply, clean, outage
@@ -184,8 +184,11 @@ class Sponsor:
             return self._answer_to(header, known, transfer)
         today = china_date(self.network.clock.now())
         if china_date(header.at) != today:
-            # Bounds how late a lost message can still arrive: only on its own business date.
-            return m.Discard(_original(header), profile.WRONG_DATE, words="报文日期非当前工作日期")
+            # Bounds how late a lost message can still arrive: only on its own business date. Once
+            # that has passed no copy can be taken any more, so the no is definite.
+            gone = END_OF_DAY if china_date(header.at) < today else ""
+            words = profile.words_for(profile.WRONG_DATE)
+            return m.Discard(_original(header), profile.WRONG_DATE, gone, words)
         if refusal := self._refusal(message):
             code, words = refusal
             refused = self.book.refuse(order, code, words, self.network.clock.now())
