@@ -123,9 +123,42 @@ class ApiKey(msgspec.Struct, frozen=True):
         return f"{self.tenant}.{self.api_key_id.hex}"
 
 
+class ApiKeySecrets(msgspec.Struct, frozen=True):
+    """What a new API key's owner is told, once: nobody can read it again."""
+
+    api_key: ApiKey
+    secret: str
+    """The HMAC secret, 43 characters of unpadded base64url: 32 random bytes."""
+    bearer: str = ""
+    """The whole bearer token, where one was asked for; accepted on loopback only."""
+
+    def __repr__(self) -> str:
+        return f"ApiKeySecrets({self.api_key.key_id})"
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who is calling, once proved."""
 
     tenant: str
     api_key_id: UUID
     name: str
+
+
+class ApiKeyRow(msgspec.Struct, frozen=True):
+    """An API key as it is kept: the HMAC secret sealed, the bearer secret only as a hash."""
+
+    api_key_id: UUID
+    name: str
+    state: str
+    sealed_secret: bytes
+    bearer_hash: bytes | None
+    version: int
+    created_at: datetime
+    ended_at: datetime | None
+
+    def __repr__(self) -> str:
+        return f"ApiKeyRow({self.api_key_id}, {self.state})"
+
+
+Record = EnterpriseGroup | LegalEntity | MemberUnit | AccountingEntity | Person | ApiKeyRow
+"""What stores keep by id and version."""
