@@ -6,6 +6,7 @@ replays them. Time order matters: random keys in one index are the long-run enem
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from uuid import UUID
 
@@ -51,3 +52,10 @@ def reference(at: datetime, attempt_id: UUID) -> str:
         number, digit = divmod(number, 36)
         tail.append(_BASE36[digit])
     return f"{at.astimezone(CHINA):%Y%m%d}{''.join(tail)}"
+
+
+def derived(base: UUID, label: str) -> UUID:
+    """An id that always follows from another one and a label: the transfer that posts a payment has
+    the same id however often it is asked for. Keeps the time order of its base."""
+    tail = hashlib.sha256(base.bytes + label.encode()).digest()
+    return UUID(int=(base.int >> 64 << 64) | 1 << 63 | int.from_bytes(tail[:8]) >> 2)

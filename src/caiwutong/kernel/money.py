@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from caiwutong.kernel.errors import Refused
+from caiwutong.kernel.errors import Refusal, Refused
 
 CNY = "CNY"
 CURRENCIES = frozenset({CNY})
@@ -53,22 +53,22 @@ def yuan(fen: int, *, grouped: bool = True) -> str:
     return f"{sign}{whole:,}.{part:02d}" if grouped else f"{sign}{whole}.{part:02d}"
 
 
-def check_amount(fen: int, currency: str) -> Refused | None:
+def check_amount(fen: int, currency: str) -> Refusal | None:
     """Why this amount cannot be paid, or None."""
     if currency not in CURRENCIES:
-        return Refused(
+        return Refusal(
             "money.unknown_currency",
             f"Currency {currency[:8]!r} is not kept here.",
             "Use CNY; domestic clearing carries CNY only.",
         )
     if fen <= 0:
-        return Refused(
+        return Refusal(
             "money.not_positive",
             f"The amount {yuan(fen)} {currency} is not above zero.",
             "Send a positive amount_fen; one yuan is 100 fen.",
         )
     if fen > MAX_AMOUNT_FEN:
-        return Refused(
+        return Refusal(
             "money.too_large",
             f"The amount {yuan(fen)} {currency} is above {yuan(MAX_AMOUNT_FEN)}.",
             "Check the unit: amount_fen is in fen (分), not yuan or 万元.",

@@ -105,6 +105,10 @@ class Ledger:
         )
         return (await self.apply_many(tx, tenant, [back]))[0]
 
+    async def expiring(self, tx: Tx, tenant: str, now: datetime, limit: int) -> list[UUID]:
+        """Holds whose time has come by business time, oldest first; they still stand."""
+        return await self._store.expiring(tx, tenant, now, limit)
+
     async def expire_due(self, tx: Tx, tenant: str, now: datetime, limit: int) -> list[UUID]:
         """End holds whose time has come by business time; the ids of those ended."""
         due = await self._store.expiring(tx, tenant, now, limit)

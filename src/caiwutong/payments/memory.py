@@ -1,0 +1,198 @@
+"""The rows of payments in memory: the twin of ``store.PostgresPaymentStore``, with the same
+guards, for the simulator and fast tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from caiwutong.db.database import Tx
+from caiwutong.db.memory import mem
+from caiwutong.kernel.errors import Broken, Conflict
+from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
+from caiwutong.payments.states import TABLE, State
+from caiwutong.payments.store import Filter, KnownKey
+
+Key = tuple[str, UUID]
+_TRANSITIONS = {(state, step.to) for (state, _), step in TABLE.items()}
+_NO_MONEY_YET = (State.CREATED, State.AWAITING_SIGNATURES, State.CANCELLED, State.REJECTED)
+_FREED = ("rejected", "revoked")
+
+
+class MemoryPaymentStore:
+    """Dicts keyed by (tenant, id)."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, bytes], KnownKey] = {}
+        self._payments: dict[Key, PaymentRow] = {}
+        self._attempts: dict[Key, list[AttemptRow]] = {}
+        self._references: dict[tuple[str, str, str], tuple[UUID, int]] = {}
+        self._work: dict[tuple[str, Task], dict[UUID, Work]] = {}
+
+    async def known_keys(
+        self, tx: Tx, tenant: str, hashes: Collection[bytes]
+    ) -> dict[bytes, KnownKey]:
+        return {h: known for h in hashes if (known := self._keys.get((tenant, h)))}
+
+    async def insert(
+        self, tx: Tx, tenant: str, rows: Sequence[PaymentRow], keys: Sequence[bytes]
+    ) -> None:
+        for row, key in zip(rows, keys, strict=True):
+            if (tenant, key) in self._keys:
+                raise Conflict("payment.key_raced", "A key was bound meanwhile.", "Send it again.")
+            mem(tx).put(self._keys, (tenant, key), KnownKey(row.digest, row.payment_id))
+            self._check(row)
+            mem(tx).put(self._payments, (tenant, row.payment_id), msgspec.structs.replace(row))
+
+    async def states_of(
+        self, tx: Tx, tenant: str, ids: Collection[UUID]
+    ) -> dict[UUID, tuple[State, str]]:
+        return {i: (row.state, row.reason) for i in ids if (row := self._payments.get((tenant, i)))}
+
+    async def lock(self, tx: Tx, tenant: str, ids: Collection[UUID]) -> dict[UUID, PaymentRow]:
+        return {
+            i: msgspec.structs.replace(row)
+            for i in sorted(set(ids))
+            if (row := self._payments.get((tenant, i)))
+        }
+
+    async def get(self, tx: Tx, tenant: str, payment_id: UUID) -> PaymentRow | None:
+        row = self._payments.get((tenant, payment_id))
+        return None if row is None else msgspec.structs.replace(row)
+
+    async def save(self, tx: Tx, tenant: str, rows: Iterable[PaymentRow]) -> None:
+        for row in rows:
+            before = self._payments[(tenant, row.payment_id)]
+            if row.version != before.version + 1:
+                raise Broken("payment.stale", f"{row.payment_id} changed since it was read.")
+            if row.state is not before.state and (before.state, row.state) not in _TRANSITIONS:
+                raise Broken(
+                    "payment.no_such_step",
+                    f"{row.payment_id} cannot go from {before.state} to {row.state}.",
+                )
+            self._check(row)
+            mem(tx).put(self._payments, (tenant, row.payment_id), msgspec.structs.replace(row))
+
+    @staticmethod
+    def _check(row: PaymentRow) -> None:
+        if not row.authorised_by and row.state not in _NO_MONEY_YET:
+            raise Broken("payment.alone", f"{row.payment_id} left the house unauthorised.")
+
+    async def insert_attempts(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        for attempt in attempts:
+            reference = (tenant, attempt.rail, attempt.reference)
+            if reference in self._references:
+                raise Broken("payment.reference_taken", f"{attempt.reference} is taken.")
+            earlier = self._attempts.get((tenant, attempt.payment_id), [])
+            if any(a.outcome not in _FREED for a in earlier):
+                raise Broken("payment.two_ways", f"{attempt.payment_id} has an open attempt.")
+            mem(tx).put(self._references, reference, (attempt.payment_id, len(earlier)))
+            mem(tx).put(self._attempts, (tenant, attempt.payment_id), [*earlier, attempt])
+
+    async def attempts_by_reference(
+        self, tx: Tx, tenant: str, rail: str, references: Collection[str]
+    ) -> dict[str, AttemptRow]:
+        found: dict[str, AttemptRow] = {}
+        for reference in references:
+            place = self._references.get((tenant, rail, reference))
+            if place is not None:
+                found[reference] = self._attempts[(tenant, place[0])][place[1]]
+        return found
+
+    async def attempts_of(
+        self, tx: Tx, tenant: str, ids: Collection[UUID]
+    ) -> dict[UUID, list[AttemptRow]]:
+        return {i: list(self._attempts.get((tenant, i), [])) for i in ids}
+
+    async def close_attempts(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        for closed in attempts:
+            rows = list(self._attempts[(tenant, closed.payment_id)])
+            at = next(n for n, a in enumerate(rows) if a.attempt_id == closed.attempt_id)
+            if rows[at].outcome:
+                raise Broken("payment.attempt_over", f"{closed.reference} is over already.")
+            rows[at] = closed
+            mem(tx).put(self._attempts, (tenant, closed.payment_id), rows)
+
+    def _queue(self, tenant: str, task: Task) -> dict[UUID, Work]:
+        return self._work.setdefault((tenant, task), {})
+
+    async def put_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None:
+        for w in work:
+            queue = self._queue(tenant, w.task)
+            before = queue.get(w.payment_id)
+            fence = 0 if before is None else before.fence + 1
+            mem(tx).put(queue, w.payment_id, msgspec.structs.replace(w, fence=fence))
+
+    async def drop_work(self, tx: Tx, tenant: str, done: Collection[tuple[UUID, Task]]) -> None:
+        for payment_id, task in done:
+            queue = self._queue(tenant, task)
+            if payment_id in queue:
+                mem(tx).remove(queue, payment_id)
+
+    async def claim_work(
+        self, tx: Tx, tenant: str, task: Task, now: datetime, limit: int, lease: datetime
+    ) -> list[Work]:
+        queue = self._queue(tenant, task)
+        due = sorted((w for w in queue.values() if w.due_at <= now), key=lambda w: w.due_at)
+        claimed = [Work(w.payment_id, task, lease, w.tries + 1, w.fence + 1) for w in due[:limit]]
+        for w in claimed:
+            mem(tx).put(queue, w.payment_id, w)
+        return claimed
+
+    async def finish_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None:
+        for w in work:
+            queue = self._queue(tenant, w.task)
+            before = queue.get(w.payment_id)
+            if before is not None and before.fence == w.fence:
+                mem(tx).put(queue, w.payment_id, msgspec.structs.replace(before, due_at=w.due_at))
+
+    async def next_due(self, tx: Tx, tenant: str, task: Task) -> datetime | None:
+        return min((w.due_at for w in self._queue(tenant, task).values()), default=None)
+
+    async def backlog(self, tx: Tx, tenant: str) -> dict[Task, tuple[int, datetime]]:
+        return {
+            task: (len(queue), min(w.due_at for w in queue.values()))
+            for task in Task
+            if (queue := self._queue(tenant, task))
+        }
+
+    async def count_states(self, tx: Tx, tenant: str) -> dict[State, tuple[int, int]]:
+        counts: dict[State, tuple[int, int]] = {}
+        for (owner, _), row in self._payments.items():
+            if owner == tenant:
+                n, fen = counts.get(row.state, (0, 0))
+                counts[row.state] = (n + 1, fen + row.amount_fen)
+        return counts
+
+    async def page(
+        self, tx: Tx, tenant: str, narrow: Filter, before: UUID, limit: int
+    ) -> list[PaymentRow]:
+        rows = [
+            row
+            for (owner, payment_id), row in self._payments.items()
+            if owner == tenant and payment_id < before and _matches(row, narrow)
+        ]
+        rows.sort(key=lambda row: row.payment_id, reverse=True)
+        return [msgspec.structs.replace(row) for row in rows[:limit]]
+
+
+def _matches(row: PaymentRow, narrow: Filter) -> bool:
+    text = None if narrow.text is None else narrow.text.lower()
+    return (
+        (narrow.states is None or row.state in narrow.states)
+        and (narrow.bank_account_ids is None or row.bank_account_id in narrow.bank_account_ids)
+        and (narrow.payee_index is None or row.payee_index == narrow.payee_index)
+        and (narrow.payee_last4 is None or row.payee_last4 == narrow.payee_last4)
+        and (narrow.at_least_fen is None or row.amount_fen >= narrow.at_least_fen)
+        and (narrow.at_most_fen is None or row.amount_fen <= narrow.at_most_fen)
+        and (narrow.created_from is None or row.created_at >= narrow.created_from)
+        and (narrow.created_before is None or row.created_at < narrow.created_before)
+        and (narrow.import_id is None or row.import_id == narrow.import_id)
+        and (
+            text is None
+            or any(text in t.lower() for t in (row.purpose, row.remark, row.key, row.reference))
+        )
+    )

@@ -1,0 +1,182 @@
+"""Recovery: when the rail is silent, we ask; we never pay again.
+
+An enquiry is due a while after every attempt and after every unclear answer, with growing pauses,
+until the rail says how it ended. A rail that does not know the reference has not said *no*: the
+message may still be on its way. See ``rules.judge_unknown`` for when it becomes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from caiwutong.db.database import Database, Tx
+from caiwutong.kernel.clock import Clock
+from caiwutong.kernel.errors import NotFound
+from caiwutong.payments import rules
+from caiwutong.payments.dispatch import Courier, Settle, build_attempt
+from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
+from caiwutong.payments.ports import Accounts, OwnAccount, Rails, Seal
+from caiwutong.payments.states import AT_THE_RAIL
+from caiwutong.payments.store import PaymentStore
+from caiwutong.rails.contract import (
+    NOT_FOUND,
+    SILENCE,
+    Attempt,
+    BadMessage,
+    RailReport,
+    ReportKind,
+)
+
+_LEASE = timedelta(minutes=2)
+NEVER_RECEIVED = "never_received"
+"""Report code of our own: the network can no longer accept the message and does not know it."""
+
+
+class Recovery:
+    """Asks the rails what became of payments."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: PaymentStore,
+        accounts: Accounts,
+        seal: Seal,
+        rails: Rails,
+        courier: Courier,
+        settle: Settle,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._accounts = accounts
+        self._seal = seal
+        self._rails = rails
+        self._courier = courier
+        self._settle = settle
+        self._clock = clock
+
+    async def run_once(self, tenant: str, limit: int = 200) -> int:
+        """Ask about up to ``limit`` payments whose enquiry is due; how many were asked about."""
+        async with self._database.transaction() as tx:
+            now = self._clock.now()
+            work = await self._store.claim_work(tx, tenant, Task.ENQUIRE, now, limit, now + _LEASE)
+        if not work:
+            return 0
+        async with self._database.transaction() as tx:
+            attempts = await self._open_attempts(tx, tenant, [w.payment_id for w in work])
+        await self._ask(tenant, attempts)
+        async with self._database.transaction() as tx:
+            now = self._clock.now()
+            await self._store.finish_work(
+                tx,
+                tenant,
+                [
+                    Work(w.payment_id, w.task, rules.next_ask(now, w.tries), w.tries, w.fence)
+                    for w in work
+                ],
+            )
+        return len(work)
+
+    async def ask_now(self, tenant: str, payment: PaymentRow) -> None:
+        """Ask about one payment at once, because a person wants to know."""
+        async with self._database.transaction() as tx:
+            attempts = await self._open_attempts(tx, tenant, [payment.payment_id])
+        await self._ask(tenant, attempts)
+
+    async def attempt_of(self, tx: Tx, tenant: str, row: PaymentRow) -> Attempt:
+        """The payment's present attempt, as rails see it. Raises NotFound before dispatch."""
+        attempts = (await self._store.attempts_of(tx, tenant, [row.payment_id]))[row.payment_id]
+        if not attempts:
+            raise NotFound(
+                "payment.no_attempt",
+                f"Payment {row.payment_id} has not left the house.",
+                "Cancel it instead.",
+            )
+        accounts = await self._accounts.find_many(tx, tenant, [row.bank_account_id])
+        return self._as_sent(tenant, row, attempts[-1], accounts)
+
+    async def _open_attempts(self, tx: Tx, tenant: str, ids: Sequence[object]) -> list[Attempt]:
+        if not ids:
+            return []
+        rows = await self._store.lock(tx, tenant, ids)  # type: ignore[arg-type]
+        asked = {i: row for i, row in rows.items() if row.state in AT_THE_RAIL}
+        kept = await self._store.attempts_of(tx, tenant, list(asked))
+        accounts = await self._accounts.find_many(
+            tx, tenant, {row.bank_account_id for row in asked.values()}
+        )
+        return [
+            self._as_sent(tenant, asked[payment_id], attempts[-1], accounts)
+            for payment_id, attempts in kept.items()
+            if attempts and not attempts[-1].outcome
+        ]
+
+    def _as_sent(
+        self,
+        tenant: str,
+        row: PaymentRow,
+        attempt: AttemptRow,
+        accounts: Mapping[UUID, OwnAccount],
+    ) -> Attempt:
+        return build_attempt(
+            tenant,
+            row,
+            accounts[row.bank_account_id],
+            self._seal,
+            attempt_id=attempt.attempt_id,
+            rail=attempt.rail,
+            ref=attempt.reference,
+            created_at=attempt.created_at,
+            valid_until=attempt.valid_until,
+        )
+
+    async def _ask(self, tenant: str, attempts: Sequence[Attempt]) -> None:
+        by_rail: dict[str, list[Attempt]] = {}
+        for attempt in attempts:
+            by_rail.setdefault(attempt.rail, []).append(attempt)
+        asks: list[Awaitable[None]] = [
+            self._ask_rail(tenant, name, group) for name, group in by_rail.items()
+        ]
+        await asyncio.gather(*asks)
+
+    async def _ask_rail(self, tenant: str, name: str, attempts: list[Attempt]) -> None:
+        asked_at = self._clock.now()
+        try:
+            reports = await self._rails[name].enquire(attempts)
+        except BadMessage as error:
+            reports = [
+                RailReport(ReportKind.IN_DOUBT, name, a.reference, SILENCE, asked_at, error.detail)
+                for a in attempts
+            ]
+        by_reference = {attempt.reference: attempt for attempt in attempts}
+        lost: list[Attempt] = []
+        words: list[RailReport] = []
+        for report in reports:
+            attempt = by_reference.get(report.reference)
+            if attempt is None or report.code != NOT_FOUND:
+                words.append(report)
+                continue
+            judgement = rules.judge_unknown(attempt, asked_at)
+            if judgement is rules.Unknown.NEVER_HAPPENED:
+                words.append(_never_received(report, asked_at))
+            else:
+                words.append(report)
+                if judgement is rules.Unknown.SEND_AGAIN:
+                    lost.append(attempt)
+        await self._settle(tenant, words)
+        await self._courier.carry(tenant, lost)
+
+
+def _never_received(report: RailReport, asked_at: datetime) -> RailReport:
+    return msgspec.structs.replace(
+        report,
+        kind=ReportKind.REJECTED,
+        code=NEVER_RECEIVED,
+        at=asked_at,
+        words="The network does not know the message and can no longer accept it.",
+    )

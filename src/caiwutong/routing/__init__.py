@@ -1,0 +1,1 @@
+"""Routing: which account and channel, and why. Pure; see ``rules``."""
