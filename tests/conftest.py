@@ -1,12 +1,16 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use: real engines for a session, a fresh migrated database, a clock."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from caiwutong.db.migrate import migrate
+from caiwutong.db.postgres import PostgresDatabase
+from caiwutong.kernel.clock import ManualClock, SystemRandomness
+from caiwutong.kernel.ids import Ids
 from support.engines import EngineSession
 
 
@@ -24,6 +28,25 @@ def engines() -> Iterator[EngineSession]:
 
 @pytest.fixture
 def database_url(engines: EngineSession) -> Iterator[str]:
-    """A fresh database with every migration applied, dropped afterwards."""
+    """A fresh database with every migration applied, dropped afterwards. As its owner."""
     with engines.database(migrated) as url:
         yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[PostgresDatabase]:
+    """A fresh database, opened as the application opens it: as ``caiwutong_app``."""
+    opened = await PostgresDatabase.connect(database_url, name="test")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Monday, 2 November 2026, 09:00 in China."""
+    return ManualClock(datetime(2026, 11, 2, 1, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def ids(clock: ManualClock) -> Ids:
+    return Ids(clock, SystemRandomness())

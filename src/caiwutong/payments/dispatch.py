@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from caiwutong.audit.model import Event as LogEvent, canonical_json
+from caiwutong.audit.model import Event as LogEvent
+from caiwutong.audit.model import canonical_json
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock, china_date
 from caiwutong.kernel.errors import Refusal

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from caiwutong.approvals.model import Ask, NewRequest, Subject
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock, china_date
@@ -27,12 +28,15 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import rules
 from caiwutong.payments.events import happened
 from caiwutong.payments.model import Answer, PaymentRow, Receipt, Submission, Task, Work
-from caiwutong.payments.ports import Accounts, Ask, Log, Mandates, OwnAccount, Seal, Signing
+from caiwutong.payments.ports import Accounts, Consent, Log, OwnAccount, Seal
 from caiwutong.payments.states import State
 from caiwutong.payments.store import PaymentStore
 from caiwutong.routing.rules import choose
 
 _party = msgspec.json.Encoder()
+
+SUBJECT = "payment"
+"""What people sign for, as ``approvals`` calls it."""
 
 PAYEE_CLASS = "payee"
 """The vault's record class of payee fields."""
@@ -68,8 +72,7 @@ class Intake:
         store: PaymentStore,
         ledger: Ledger,
         accounts: Accounts,
-        mandates: Mandates,
-        signing: Signing,
+        consent: Consent,
         log: Log,
         seal: Seal,
         rails: Sequence[str],
@@ -81,8 +84,7 @@ class Intake:
         self._store = store
         self._ledger = ledger
         self._accounts = accounts
-        self._mandates = mandates
-        self._signing = signing
+        self._consent = consent
         self._log = log
         self._seal = seal
         self._rails = frozenset(rails)
@@ -227,7 +229,7 @@ class Intake:
                     today,
                 )
             )
-        decisions = await self._mandates.decide_many(tx, tenant, asks, now)
+        decisions = await self._consent.decide_many(tx, tenant, asks, now)
         for case, decision in zip(held, decisions, strict=True):
             if isinstance(decision, Refusal):
                 case.needs = decision.detail
@@ -253,12 +255,23 @@ class Intake:
                 events.append(_refused(self._ids, tenant, case, case.answer, now))
         await self._store.insert(tx, tenant, rows, keys)
         await self._store.put_work(tx, tenant, work)
-        for row in rows:
-            if row.state is State.AWAITING_SIGNATURES:
-                await self._signing.request(
-                    tx, tenant, row.payment_id, row.digest, row.amount_fen, row.caller, now
-                )
+        await self._ask_people(tx, tenant, rows, now)
         await self._log.append_many(tx, events)
+
+    async def _ask_people(
+        self, tx: Tx, tenant: str, rows: list[PaymentRow], now: datetime
+    ) -> None:
+        requests = [
+            NewRequest(
+                Subject(SUBJECT, row.payment_id, row.digest),
+                await self._consent.policy(tx, tenant, row.amount_fen),
+                row.caller,
+            )
+            for row in rows
+            if row.state is State.AWAITING_SIGNATURES
+        ]
+        if requests:
+            await self._consent.request_many(tx, tenant, requests, now)
 
     def _row(self, case: _Case, now: datetime) -> PaymentRow:
         order, account = case.submission.order, case.account

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-import msgspec
-
+from caiwutong.approvals.model import Ask, NewRequest, Taken
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import Refusal
@@ -56,18 +55,9 @@ class Accounts(Protocol):
     ) -> Mapping[UUID, OwnAccount]: ...
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """May this caller make this payment without a person's signature?"""
-
-    api_key_id: UUID
-    bank_account_id: UUID
-    payee_index: bytes
-    amount_fen: int
-    day: date
-
-
-class Mandates(Protocol):
-    """The standing mandates of service accounts (promise 5)."""
+class Consent(Protocol):
+    """Promise 5, from ``approvals``: standing mandates of service accounts, and people's
+    signatures where no mandate covers an order."""
 
     async def decide_many(
         self, tx: Tx, tenant: str, asks: Sequence[Ask], now: datetime
@@ -75,19 +65,20 @@ class Mandates(Protocol):
         """In order: the mandate that covers it, its daily limit taken; or why none does."""
         ...
 
+    async def give_back_many(self, tx: Tx, tenant: str, taken: Sequence[Taken]) -> None: ...
 
-class Signing(Protocol):
-    """Where orders outside a mandate wait for people."""
+    async def policy(
+        self, tx: Tx, tenant: str, amount_fen: int, kind: str = "payment"
+    ) -> int:
+        """How many different people must sign for this amount."""
+        ...
 
-    async def request(
-        self,
-        tx: Tx,
-        tenant: str,
-        payment_id: UUID,
-        digest: bytes,
-        amount_fen: int,
-        maker: UUID,
-        now: datetime,
+    async def request_many(
+        self, tx: Tx, tenant: str, requests: Sequence[NewRequest], now: datetime
+    ) -> None: ...
+
+    async def withdraw(
+        self, tx: Tx, tenant: str, kind: str, subject_id: UUID, now: datetime
     ) -> None: ...
 
 

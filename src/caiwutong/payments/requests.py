@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from caiwutong.approvals.model import Taken
 from caiwutong.db.database import Database, Tx
-from caiwutong.kernel.clock import Clock
+from caiwutong.kernel.clock import Clock, china_date
 from caiwutong.kernel.errors import Conflict, NotFound, Refusal
 from caiwutong.kernel.ids import Ids, derived
 from caiwutong.ledger.model import Void
@@ -21,7 +22,8 @@ from caiwutong.payments import rules
 from caiwutong.payments.dispatch import Settle
 from caiwutong.payments.events import happened
 from caiwutong.payments.model import PaymentRow, Task, Work
-from caiwutong.payments.ports import Log, Rails
+from caiwutong.payments.intake import SUBJECT
+from caiwutong.payments.ports import Consent, Log, Rails
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.states import AT_THE_RAIL, Event, State, follow, sources
 from caiwutong.payments.store import PaymentStore
@@ -36,6 +38,7 @@ class Requests:
         database: Database,
         store: PaymentStore,
         ledger: Ledger,
+        consent: Consent,
         log: Log,
         rails: Rails,
         recovery: Recovery,
@@ -47,6 +50,7 @@ class Requests:
         self._database = database
         self._store = store
         self._ledger = ledger
+        self._consent = consent
         self._log = log
         self._rails = rails
         self._recovery = recovery
@@ -79,6 +83,9 @@ class Requests:
     ) -> PaymentRow:
         """作废: the payment never leaves the house and its hold is given back."""
         async with self._database.transaction() as tx:
+            # The signing request is locked before the payment, as the last signature does it.
+            if not dry_run:
+                await self._consent.withdraw(tx, tenant, SUBJECT, payment_id, self._clock.now())
             row = await self._locked(tx, tenant, payment_id)
             if row.state is State.CANCELLED:
                 return row
@@ -86,6 +93,7 @@ class Requests:
             if dry_run:
                 return row
             await self._release(tx, tenant, row, now)
+            await self._give_back(tx, tenant, row)
             await self._store.drop_work(tx, tenant, {(payment_id, Task.DISPATCH)})
             await self._keep(tx, tenant, row, "payment.cancelled", actor, {})
             return row
@@ -95,6 +103,8 @@ class Requests:
         async with self._database.transaction() as tx:
             now = self._clock.now()
             due = await self._ledger.expiring(tx, tenant, now, limit)
+            for payment_id in due:
+                await self._consent.withdraw(tx, tenant, SUBJECT, payment_id, now)
             rows = await self._store.lock(tx, tenant, due) if due else {}
             ended = [row for row in rows.values() if follow(row.state, Event.EXPIRE)]
             for row in ended:
@@ -211,6 +221,13 @@ class Requests:
         for outcome in await self._ledger.void_many(tx, tenant, [void]):
             if isinstance(outcome, Refusal):
                 outcome.raise_()
+
+    async def _give_back(self, tx: Tx, tenant: str, row: PaymentRow) -> None:
+        """A cancelled order frees what it took of its mandate's day."""
+        by, _, mandate = row.authorised_by.partition(":")
+        if by == "mandate":
+            taken = Taken(UUID(mandate), china_date(row.created_at), row.amount_fen)
+            await self._consent.give_back_many(tx, tenant, [taken])
 
     async def _keep(
         self,
