@@ -111,7 +111,7 @@ LIMIT $5;
 -- name: expiring
 -- Holds whose time has come, oldest first. No lock: the batch that ends them locks.
 SELECT hold_id FROM ledger_holds
-WHERE tenant = $1 AND expires_at <= $2
+WHERE tenant = $1 AND state = 'held' AND expires_at <= $2
 ORDER BY expires_at
 LIMIT $3;
 

@@ -16,7 +16,7 @@ from caiwutong.audit.model import Event as LogEvent
 from caiwutong.audit.model import canonical_json
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock, china_date
-from caiwutong.kernel.errors import Refusal
+from caiwutong.kernel.errors import Refusal, Refused
 from caiwutong.kernel.ids import Ids, reference
 from caiwutong.ledger.model import Keep, Operation, Void
 from caiwutong.ledger.service import Ledger
@@ -37,6 +37,7 @@ from caiwutong.rails.contract import (
     Rail,
     RailMessage,
     RailReport,
+    ReportKind,
     SentInDoubt,
 )
 from caiwutong.routing.rules import Route, choose
@@ -57,17 +58,26 @@ class Courier:
         self._clock = clock
         self._slots = asyncio.Semaphore(at_once)
 
-    async def carry(self, tenant: str, attempts: Sequence[Attempt]) -> None:
-        """Send the attempts, batched as each rail wants, and settle the immediate answers."""
+    async def carry(self, tenant: str, attempts: Sequence[Attempt], *, again: bool = False) -> None:
+        """Send the attempts, batched as each rail wants, and settle the immediate answers.
+
+        ``again`` when the same messages may have been sent before: then a message that cannot be
+        written is no reason to call the payment rejected.
+        """
         by_rail: dict[str, list[Attempt]] = {}
         for attempt in attempts:
             by_rail.setdefault(attempt.rail, []).append(attempt)
         sends: list[Awaitable[None]] = []
         for name, group in by_rail.items():
             rail = self._rails[name]
-            for message in rail.encode_many(group):
-                sends.append(self._send(tenant, rail, message))
+            messages, unfit = await asyncio.to_thread(_encode, rail, group)
+            sends += [self._send(tenant, rail, message) for message in messages]
+            if unfit and not again:
+                sends.append(self._settle_all(tenant, unfit))
         await asyncio.gather(*sends)
+
+    async def _settle_all(self, tenant: str, reports: list[RailReport]) -> None:
+        await self._settle(tenant, reports)
 
     async def _send(self, tenant: str, rail: Rail, message: RailMessage) -> None:
         async with self._slots:
@@ -89,6 +99,31 @@ class Courier:
             words = f"unreadable answer: {error.code}"
         now = self._clock.now()
         return [silence(rail.name, ref, SILENCE, now, words) for ref in message.references]
+
+
+def _encode(rail: Rail, attempts: list[Attempt]) -> tuple[list[RailMessage], list[RailReport]]:
+    """The messages, and a definite *no* for each attempt the rail cannot put into words: it never
+    left the house."""
+    try:
+        return rail.encode_many(attempts), []
+    except Refused:
+        messages: list[RailMessage] = []
+        unfit: list[RailReport] = []
+    for attempt in attempts:
+        try:
+            messages += rail.encode_many([attempt])
+        except Refused as error:
+            unfit.append(
+                RailReport(
+                    ReportKind.REJECTED,
+                    rail.name,
+                    attempt.reference,
+                    error.code,
+                    attempt.created_at,
+                    error.detail,
+                )
+            )
+    return messages, unfit
 
 
 class Dispatch:

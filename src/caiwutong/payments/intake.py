@@ -258,9 +258,7 @@ class Intake:
         await self._ask_people(tx, tenant, rows, now)
         await self._log.append_many(tx, events)
 
-    async def _ask_people(
-        self, tx: Tx, tenant: str, rows: list[PaymentRow], now: datetime
-    ) -> None:
+    async def _ask_people(self, tx: Tx, tenant: str, rows: list[PaymentRow], now: datetime) -> None:
         requests = [
             NewRequest(
                 Subject(SUBJECT, row.payment_id, row.digest),

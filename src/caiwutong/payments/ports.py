@@ -67,9 +67,7 @@ class Consent(Protocol):
 
     async def give_back_many(self, tx: Tx, tenant: str, taken: Sequence[Taken]) -> None: ...
 
-    async def policy(
-        self, tx: Tx, tenant: str, amount_fen: int, kind: str = "payment"
-    ) -> int:
+    async def policy(self, tx: Tx, tenant: str, amount_fen: int, kind: str = "payment") -> int:
         """How many different people must sign for this amount."""
         ...
 

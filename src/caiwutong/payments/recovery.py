@@ -169,7 +169,7 @@ class Recovery:
                 if judgement is rules.Unknown.SEND_AGAIN:
                     lost.append(attempt)
         await self._settle(tenant, words)
-        await self._courier.carry(tenant, lost)
+        await self._courier.carry(tenant, lost, again=True)
 
 
 def _never_received(report: RailReport, asked_at: datetime) -> RailReport:

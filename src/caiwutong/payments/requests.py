@@ -21,8 +21,8 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import rules
 from caiwutong.payments.dispatch import Settle
 from caiwutong.payments.events import happened
-from caiwutong.payments.model import PaymentRow, Task, Work
 from caiwutong.payments.intake import SUBJECT
+from caiwutong.payments.model import PaymentRow, Task, Work
 from caiwutong.payments.ports import Consent, Log, Rails
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.states import AT_THE_RAIL, Event, State, follow, sources

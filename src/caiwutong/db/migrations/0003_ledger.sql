@@ -71,7 +71,7 @@ CREATE TABLE ledger_holds (
     CHECK ((state = 'held') = (closed_at IS NULL))
 ) WITH (fillfactor = 80);
 CREATE INDEX ledger_holds_expiring ON ledger_holds (tenant, expires_at)
-    WHERE expires_at IS NOT NULL;
+    WHERE state = 'held' AND expires_at IS NOT NULL;
 
 CREATE TABLE ledger_periods (
     tenant    text NOT NULL,
