@@ -273,9 +273,7 @@ async def test_a_correction_puts_both_accounts_back(house: House) -> None:
     assert await house.figures(house.other) == (0, 0, 0)
 
 
-async def test_an_authorised_overdraft_is_a_limit_like_any_other(
-    house: House, ids: Ids
-) -> None:
+async def test_an_authorised_overdraft_is_a_limit_like_any_other(house: House, ids: Ids) -> None:
     async with house.database.transaction() as tx:
         loan = ids.new()
         account = Account(loan, "1002.o", "overdraft", NormalSide.DEBIT, overdraft_fen=500_00)

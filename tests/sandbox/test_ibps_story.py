@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from tests.sandbox.conftest import stage, until
+
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps import profile
-from tests.sandbox.conftest import stage, until
 
 
 async def test_a_payment_is_confirmed_netted_settled_and_credited(folder: Path) -> None:

@@ -168,7 +168,7 @@ class Intake:
         for case in fresh:
             case.answer = rules.check_order(case.submission.order, case.submission.key, now)
         wanted = {c.submission.order.bank_account_id for c in fresh if c.answer is None}
-        accounts = await self._accounts.find_many(tx, tenant, wanted) if wanted else {}
+        accounts = await self._accounts.find_many(tx, tenant, wanted)
         today = china_date(now)
         for case in fresh:
             if case.answer is not None:
