@@ -48,15 +48,28 @@ Settle = Callable[[str, Sequence[RailReport]], Awaitable[Sequence[Applied]]]
 """Hands reports to settlement; returns when they are durable."""
 
 
+Offload = Callable[..., Awaitable[Any]]
+"""Runs signing away from the event loop: a thread, or in the simulator the loop itself."""
+
+
 class Courier:
     """Carries attempts to their rails and brings back what was said at once. Shared by dispatch,
     which sends first, and recovery, which may send the very same message again."""
 
-    def __init__(self, rails: Rails, settle: Settle, clock: Clock, *, at_once: int = 64) -> None:
+    def __init__(
+        self,
+        rails: Rails,
+        settle: Settle,
+        clock: Clock,
+        *,
+        at_once: int = 64,
+        offload: Offload = asyncio.to_thread,
+    ) -> None:
         self._rails = rails
         self._settle = settle
         self._clock = clock
         self._slots = asyncio.Semaphore(at_once)
+        self._offload = offload
 
     async def carry(self, tenant: str, attempts: Sequence[Attempt], *, again: bool = False) -> None:
         """Send the attempts, batched as each rail wants, and settle the immediate answers.
@@ -70,7 +83,7 @@ class Courier:
         sends: list[Awaitable[None]] = []
         for name, group in by_rail.items():
             rail = self._rails[name]
-            messages, unfit = await asyncio.to_thread(_encode, rail, group)
+            messages, unfit = await self._offload(_encode, rail, group)
             sends += [self._send(tenant, rail, message) for message in messages]
             if unfit and not again:
                 sends.append(self._settle_all(tenant, unfit))
@@ -155,17 +168,23 @@ class Dispatch:
         self._ids = ids
 
     async def run_once(self, tenant: str, limit: int = 200) -> int:
-        """Dispatch up to ``limit`` due payments; how many left the house."""
-        async with self._database.transaction() as tx:
-            attempts, claimed = await self._write_down(tx, tenant, limit)
-        await self._courier.carry(tenant, attempts)
-        return claimed
+        """Dispatch up to ``limit`` due payments; how many were taken up.
 
-    async def _write_down(self, tx: Tx, tenant: str, limit: int) -> tuple[list[Attempt], int]:
-        now = self._clock.now()
-        work = await self._store.claim_work(tx, tenant, Task.DISPATCH, now, limit, now + _LEASE)
+        Claiming is a transaction of its own, so that locks are always taken payment first, work
+        after, and stages never deadlock. A worker that dies in between leaves a lease that ends.
+        """
+        async with self._database.transaction() as tx:
+            now = self._clock.now()
+            work = await self._store.claim_work(tx, tenant, Task.DISPATCH, now, limit, now + _LEASE)
         if not work:
-            return [], 0
+            return 0
+        async with self._database.transaction() as tx:
+            attempts = await self._write_down(tx, tenant, work)
+        await self._courier.carry(tenant, attempts)
+        return len(work)
+
+    async def _write_down(self, tx: Tx, tenant: str, work: Sequence[Work]) -> list[Attempt]:
+        now = self._clock.now()
         rows = await self._store.lock(tx, tenant, [w.payment_id for w in work])
         accounts = await self._accounts.find_many(
             tx, tenant, {row.bank_account_id for row in rows.values()}

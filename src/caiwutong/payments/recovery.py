@@ -101,10 +101,8 @@ class Recovery:
         accounts = await self._accounts.find_many(tx, tenant, [row.bank_account_id])
         return self._as_sent(tenant, row, attempts[-1], accounts)
 
-    async def _open_attempts(self, tx: Tx, tenant: str, ids: Sequence[object]) -> list[Attempt]:
-        if not ids:
-            return []
-        rows = await self._store.lock(tx, tenant, ids)  # type: ignore[arg-type]
+    async def _open_attempts(self, tx: Tx, tenant: str, ids: Sequence[UUID]) -> list[Attempt]:
+        rows = await self._store.lock(tx, tenant, ids)
         asked = {i: row for i, row in rows.items() if row.state in AT_THE_RAIL}
         kept = await self._store.attempts_of(tx, tenant, list(asked))
         accounts = await self._accounts.find_many(
