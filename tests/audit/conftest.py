@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from tests.support.engines import EngineSession
 
 from caiwutong.audit.heads import HeadsFile
 from caiwutong.audit.memory import MemoryAuditStore
@@ -22,7 +21,6 @@ from caiwutong.audit.store import AuditStore, PostgresAuditStore
 from caiwutong.audit.verify import AuditReport, verify
 from caiwutong.db.database import Database
 from caiwutong.db.memory import MemoryDatabase
-from caiwutong.db.migrate import migrate
 from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
 from caiwutong.kernel.ids import Ids
@@ -105,22 +103,11 @@ class World:
             await connection.close()
 
 
-@pytest.fixture(scope="session")
-def audit_engines() -> Iterator[EngineSession]:
-    with EngineSession() as session:
-        yield session
-
-
-def _migrate(url: str) -> None:
-    migrate(url)
-
-
 @pytest.fixture
-async def pg_world(audit_engines: EngineSession, tmp_path: Path) -> AsyncGenerator[World]:
-    with audit_engines.database(_migrate, "audit") as url:
-        database = await PostgresDatabase.connect(url, max_size=6)
-        yield World(database, PostgresAuditStore(), tmp_path / "witness", url)
-        await database.close()
+async def pg_world(database_url: str, tmp_path: Path) -> AsyncGenerator[World]:
+    database = await PostgresDatabase.connect(database_url, max_size=6)
+    yield World(database, PostgresAuditStore(), tmp_path / "witness", database_url)
+    await database.close()
 
 
 @pytest.fixture
