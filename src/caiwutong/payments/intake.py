@@ -17,6 +17,7 @@ import msgspec
 
 from caiwutong.approvals.model import Ask, NewRequest, Subject
 from caiwutong.audit.model import Event
+from caiwutong.bank_accounts.rules import account_index
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock, china_date
 from caiwutong.kernel.errors import Conflict, Refusal
@@ -219,7 +220,7 @@ class Intake:
         asks: list[Ask] = []
         for case in held:
             order = case.submission.order
-            case.payee_index = self._seal.blind_index("account", order.payee.account)
+            case.payee_index = account_index(self._seal, order.payee.account)
             asks.append(
                 Ask(
                     case.submission.caller,

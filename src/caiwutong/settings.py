@@ -1,0 +1,99 @@
+"""What an operator may set, read once from the environment and the command line.
+
+Every setting has a default that works on a laptop. Secrets are never settings: they live in files
+of the data folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from caiwutong.kernel.errors import Refused
+
+ENV = "CAIWUTONG_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where this installation keeps its things and where it listens."""
+
+    data_dir: Path
+    """Databases, keys, logs, audit heads: everything that must be backed up."""
+    host: str = "127.0.0.1"
+    """Loopback only, until TLS comes: plain HTTP is refused for any other address."""
+    port: int = 8080
+    database_url: str | None = None
+    """An outside PostgreSQL (16 or newer) instead of the embedded one."""
+    nats_url: str | None = None
+    """An outside NATS with JetStream instead of the embedded one."""
+    tenant: str = "demo"
+    """The tenant whose bank connections this installation holds."""
+
+    @property
+    def key_dir(self) -> Path:
+        """The vault's key file."""
+        return self.data_dir / "keys"
+
+    @property
+    def heads_dir(self) -> Path:
+        """Signed audit heads, outside the database."""
+        return self.data_dir / "audit"
+
+    @property
+    def sandbox_dir(self) -> Path:
+        """World, keys and books of the sandbox network."""
+        return self.data_dir / "sandbox"
+
+    @property
+    def clock_file(self) -> Path:
+        """The clock hub and sandbox share; without the file it is the machine's own time."""
+        return self.data_dir / "clock.json"
+
+    @property
+    def connections_file(self) -> Path:
+        """Addresses and keys of the rails. The demo's come from the sandbox."""
+        own = self.data_dir / "connections.json"
+        return own if own.exists() else self.sandbox_dir / "connections.json"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+def from_environment(env: Mapping[str, str], **overrides: object) -> Settings:
+    """Settings from ``CAIWUTONG_*`` and explicit overrides (None: not given). Raises Refused."""
+    given: dict[str, object] = {
+        "data_dir": Path(env.get(f"{ENV}DATA_DIR", "data")),
+        "host": env.get(f"{ENV}HOST", "127.0.0.1"),
+        "port": _port(env.get(f"{ENV}PORT", "8080")),
+        "database_url": env.get(f"{ENV}DATABASE_URL") or None,
+        "nats_url": env.get(f"{ENV}NATS_URL") or None,
+        "tenant": env.get(f"{ENV}TENANT", "demo"),
+    }
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    settings = msgspec.convert(given, Settings, dec_hook=_path, strict=False)
+    if settings.host not in {"127.0.0.1", "::1", "localhost"}:
+        raise Refused(
+            "settings.not_loopback",
+            f"Plain HTTP is not served on {settings.host}.",
+            "Listen on 127.0.0.1 and put a TLS terminator in front.",
+        )
+    return settings
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise Refused(
+            "settings.bad_port",
+            f"{text[:16]!r} is not a port.",
+            "Set CAIWUTONG_PORT to a number from 1024 to 32767.",
+        )
+    return int(text)
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    return value

@@ -1,0 +1,225 @@
+"""The composition root: every service of the house, made once and handed to API, workers and CLI.
+
+Nothing below knows this file. What contexts need of each other beyond the layers is bound here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from caiwutong.approvals.model import Subject
+from caiwutong.approvals.service import Approvals
+from caiwutong.approvals.store import PostgresApprovalStore
+from caiwutong.audit.heads import HeadsFile
+from caiwutong.audit.seal import Sealer
+from caiwutong.audit.service import Audit
+from caiwutong.audit.store import PostgresAuditStore
+from caiwutong.bank_accounts.payees import Payees
+from caiwutong.bank_accounts.service import BankAccounts
+from caiwutong.bank_accounts.store import PostgresBankAccountStore
+from caiwutong.db.database import Tx
+from caiwutong.db.postgres import PostgresDatabase
+from caiwutong.engines import EngineUrls
+from caiwutong.identity.authentication import Authenticator
+from caiwutong.identity.service import Identity
+from caiwutong.identity.store import PostgresIdentityStore
+from caiwutong.kernel.clock import Clock, Randomness, SharedClock, SystemRandomness
+from caiwutong.kernel.gathering import Gatherer
+from caiwutong.kernel.ids import Ids
+from caiwutong.ledger.service import Ledger
+from caiwutong.ledger.store import PostgresLedgerStore
+from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments.intake import SUBJECT, Intake
+from caiwutong.payments.recovery import Recovery
+from caiwutong.payments.requests import Requests
+from caiwutong.payments.settlement import Applied, Settlement
+from caiwutong.payments.store import PostgresPaymentStore
+from caiwutong.payments.views import Views
+from caiwutong.rails.bank_direct.connector import BankDirectRail
+from caiwutong.rails.bank_direct.link import BankDirectConnection
+from caiwutong.rails.contract import Rail, RailReport
+from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
+from caiwutong.settings import Settings
+from caiwutong.vault.service import Vault
+
+
+class Connections(msgspec.Struct, frozen=True):
+    """``connections.json``: how this installation reaches its banks."""
+
+    ibps: IbpsConnection | None = None
+    bank_direct: tuple[BankDirectConnection, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Connections(ibps={self.ibps is not None}, bank_direct={len(self.bank_direct)})"
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """Everything the outer rooms use."""
+
+    settings: Settings
+    urls: EngineUrls
+    clock: Clock
+    randomness: Randomness
+    ids: Ids
+    vault: Vault
+    database: PostgresDatabase
+    identity: Identity
+    authenticator: Authenticator
+    ledger: Ledger
+    bank_accounts: BankAccounts
+    payees: Payees
+    approvals: Approvals
+    audit: Audit
+    sealer: Sealer
+    rails: dict[str, Rail]
+    intake: Intake
+    dispatch: Dispatch
+    recovery: Recovery
+    settlement: Settlement
+    settle: Callable[[str, Sequence[RailReport]], Any]
+    requests: Requests
+    views: Views
+    wake_dispatch: asyncio.Event
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, urls: EngineUrls, *, name: str, pool: int = 10
+) -> AsyncGenerator[Services]:
+    """The house on one database. ``name`` shows in the database's list of connections."""
+    database = await PostgresDatabase.connect(urls.database_url, name=name, max_size=pool)
+    clock = SharedClock(settings.clock_file)
+    randomness = SystemRandomness()
+    rails = open_rails(settings.connections_file, clock, randomness)
+    try:
+        yield wire(settings, urls, database, clock, randomness, rails)
+    finally:
+        for rail in rails.values():
+            await close_rail(rail)
+        await database.close()
+
+
+def wire(
+    settings: Settings,
+    urls: EngineUrls,
+    database: PostgresDatabase,
+    clock: Clock,
+    randomness: Randomness,
+    rails: dict[str, Rail],
+) -> Services:
+    """Bind every service to its neighbours."""
+    ids = Ids(clock, randomness)
+    vault = Vault.at(settings.key_dir, randomness)
+    ledger = Ledger(PostgresLedgerStore())
+    identity_store = PostgresIdentityStore()
+    identity = Identity(identity_store, vault=vault, ids=ids, clock=clock, randomness=randomness)
+    accounts_store = PostgresBankAccountStore()
+    bank_accounts = BankAccounts(
+        accounts_store, ledger=ledger, units=identity, vault=vault, ids=ids, clock=clock
+    )
+    approvals = Approvals(PostgresApprovalStore(), identity)
+    audit_store = PostgresAuditStore()
+    sealer = Sealer(database, audit_store, vault, HeadsFile(settings.heads_dir), clock, idle_s=0.1)
+    audit = Audit(audit_store, database, ids, clock, sealer.wake)
+    wake_dispatch = asyncio.Event()
+    store = PostgresPaymentStore()
+    settlement = Settlement(
+        database=database, store=store, ledger=ledger, log=audit, clock=clock, ids=ids
+    )
+    settle = gathered(settlement)
+    courier = Courier(rails, settle, clock)
+    intake = Intake(
+        database=database, store=store, ledger=ledger, accounts=bank_accounts,
+        consent=approvals, log=audit, seal=vault, rails=tuple(rails), clock=clock, ids=ids,
+        wake=wake_dispatch.set,
+    )  # fmt: skip
+    dispatch = Dispatch(
+        database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
+        seal=vault, rails=rails, courier=courier, clock=clock, ids=ids,
+    )  # fmt: skip
+    recovery = Recovery(
+        database=database, store=store, accounts=bank_accounts, seal=vault, rails=rails,
+        courier=courier, settle=settle, clock=clock,
+    )  # fmt: skip
+    requests = Requests(
+        database=database, store=store, ledger=ledger, consent=approvals, log=audit, rails=rails,
+        recovery=recovery, settle=settle, clock=clock, ids=ids, wake=wake_dispatch.set,
+    )  # fmt: skip
+    approvals.bind(SUBJECT, _release_signed(requests, approvals))
+    return Services(
+        settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
+        database=database, identity=identity,
+        authenticator=Authenticator(database, identity_store, vault, clock), ledger=ledger,
+        bank_accounts=bank_accounts,
+        payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock), approvals=approvals,
+        audit=audit, sealer=sealer, rails=rails, intake=intake, dispatch=dispatch,
+        recovery=recovery, settlement=settlement, settle=settle, requests=requests,
+        views=Views(database=database, store=store, log=audit, seal=vault),
+        wake_dispatch=wake_dispatch,
+    )  # fmt: skip
+
+
+def gathered(
+    settlement: Settlement,
+) -> Callable[[str, Sequence[RailReport]], Any]:
+    """Settlement whose callers of one moment share a transaction."""
+    gatherers: dict[str, Gatherer[Sequence[RailReport], Sequence[Applied]]] = {}
+
+    async def work(tenant: str, groups: Sequence[Sequence[RailReport]]) -> list[Sequence[Applied]]:
+        flat = [report for group in groups for report in group]
+        applied = await settlement.apply_many(tenant, flat)
+        parts: list[Sequence[Applied]] = []
+        at = 0
+        for group in groups:
+            parts.append(applied[at : at + len(group)])
+            at += len(group)
+        return parts
+
+    async def settle(tenant: str, reports: Sequence[RailReport]) -> Sequence[Applied]:
+        if tenant not in gatherers:
+            gatherers[tenant] = Gatherer(lambda groups: work(tenant, groups), in_flight=1)
+        return await gatherers[tenant].call(reports)
+
+    return settle
+
+
+def _release_signed(requests: Requests, approvals: Approvals) -> Any:
+    async def on_decided(tx: Tx, tenant: str, subject: Subject) -> None:
+        signing = await approvals.signing(tx, tenant, subject.kind, subject.id)
+        count = signing.needed if signing is not None else 0
+        await requests.authorise(
+            tx, tenant, UUID(bytes=subject.id.bytes), subject.digest, f"signatures:{count}"
+        )
+
+    return on_decided
+
+
+def open_rails(path: Path, clock: Clock, randomness: Randomness) -> dict[str, Rail]:
+    """The rails this installation is connected to; none when there is no connections file."""
+    if not path.exists():
+        return {}
+    connections = msgspec.json.decode(path.read_bytes(), type=Connections)
+    rails: dict[str, Rail] = {}
+    if connections.bank_direct:
+        rails["bank_direct"] = BankDirectRail(
+            connections.bank_direct, clock=clock, randomness=randomness
+        )
+    if connections.ibps is not None:
+        rails["ibps"] = IbpsRail(connections.ibps, clock, Ids(clock, randomness))
+    return rails
+
+
+async def close_rail(rail: Rail) -> None:
+    """Give a rail's connections back, where it has any."""
+    close = getattr(rail, "close", None)
+    if close is not None:
+        await close()
