@@ -57,7 +57,7 @@ class CardboardHub:
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
-        self._runner = web.ServerRunner(web.Server(self._take), access_log=None)
+        self._runner = web.ServerRunner(web.Server(self._take, access_log=None))
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 

@@ -139,19 +139,21 @@ class Desk:
 
     def _returns(self, body: b.ReturnsRequest) -> tuple[b.ReturnedPayment, ...]:
         query = body.queries[0]
-        _day(query.from_day), _day(query.to_day)
         return tuple(
             self.returned(request)
-            for request in self._register.returned_between(query.from_day, query.to_day)
+            for request in self._returned_between(query.from_day, query.to_day)
             if request.detail.payer_account == query.account
             and query.bank_reference in ("", request.bank_reference)
         )
 
     def _returns_by_day(self, body: b.ReturnsByDayRequest) -> tuple[b.ReturnedPayment, ...]:
         query = body.queries[0]
-        _day(query.from_day), _day(query.to_day)
-        found = self._register.returned_between(query.from_day, query.to_day)
+        found = self._returned_between(query.from_day, query.to_day)
         return tuple(self.returned(request) for request in found)
+
+    def _returned_between(self, first: str, last: str) -> list[PaymentRequest]:
+        days = (f"{_day(first):%Y%m%d}", f"{_day(last):%Y%m%d}")
+        return self._register.returned_between(*days)
 
     def returned(self, request: PaymentRequest) -> b.ReturnedPayment:
         """A request whose money came back, in the bank's words."""

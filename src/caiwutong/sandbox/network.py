@@ -15,7 +15,16 @@ from typing import NamedTuple, Protocol
 
 from caiwutong.kernel.clock import Clock, china_date
 from caiwutong.sandbox.books import PENDING, REJECTED, REVOKED, Book, Execution, Instruction
-from caiwutong.sandbox.centre import CONFIRMED, CREDIT, FORWARDED, NETTED, RETURN, Centre, Transfer
+from caiwutong.sandbox.centre import (
+    CONFIRMED,
+    CREDIT,
+    FORWARDED,
+    NETTED,
+    REFUSED,
+    RETURN,
+    Centre,
+    Transfer,
+)
 from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, OTHER, REVOKED_CODE, words_of
 from caiwutong.sandbox.commits import Commits
 from caiwutong.sandbox.faults import FaultKind, Faults
@@ -135,21 +144,22 @@ class Network:
         booked at once without the centre. Idempotent by (originator, reference)."""
         at = self.clock.now()
         book = self.books[payer_bank]
-        known = book.execution(order.originator, order.reference)
-        if known is not None:
-            return Paid(known, self.centre.transfer(order.originator, order.reference), False)
         if order.payee_bank not in self.books:
-            refused = book.refuse(order, CENTRE_CHECK, f"收款行 {order.payee_bank} 不存在", at)
-            return Paid(refused, None, True)
-        execution, _ = book.begin(order, at)
+            words = f"收款行 {order.payee_bank} 不存在"
+            return Paid(book.refuse(order, CENTRE_CHECK, words, at), None, True)
+        execution, first = book.begin(order, at)
+        if not first:
+            transfer = self.centre.transfer(order.originator, order.reference)
+            return Paid(execution, transfer, False)
         if execution.status == REJECTED:
             return Paid(execution, None, True)
         if inside:
             return Paid(self._pay_inside(book, order, at), None, True)
         transfer = self.centre.submit(order, payer_bank, at, message_id=message_id)
         transfer = self._forward(transfer, channel)
-        done = book.execution(order.originator, order.reference)
-        return Paid(done or execution, transfer, True)
+        if transfer.status == REFUSED:
+            execution = book.execution(order.originator, order.reference) or execution
+        return Paid(execution, transfer, True)
 
     def _pay_inside(self, book: Book, order: Instruction, at: datetime) -> Execution:
         code = book.check_payee(order.payee_account, order.payee_name)

@@ -92,7 +92,7 @@ class Sandbox:
         self.network.recover()
         for bank in self.direct.values():
             bank.recover()
-        self._runner = web.ServerRunner(web.Server(self._serve), access_log=None)
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
         await self._runner.setup()
         await self._listen()
         await self.pushes.start()
