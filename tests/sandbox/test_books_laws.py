@@ -1,4 +1,4 @@
-"""Laws of the books: no fen made or lost, no order executed twice, in whatever order things come."""
+"""Laws of the books: no fen made or lost, no order executed twice, in whatever order."""
 
 from __future__ import annotations
 
@@ -154,6 +154,27 @@ class MoneyIsConserved(RuleBasedStateMachine):
             for execution, debits in book.facts(0, 10_000):
                 paid = execution.status in ("pending", "executed", "returned")
                 assert debits == (1 if paid else 0), execution
+
+    @invariant()
+    def the_payers_bank_and_the_centre_tell_the_same_story(self) -> None:
+        told = {
+            "PR00": "pending",
+            "PR10": "pending",
+            "PR09": "rejected",
+            "PR08": "revoked",
+            "PR03": "executed",
+            "PR04": "executed",
+        }
+        for order in self.sent:
+            transfer = self.network.centre.transfer(order.originator, order.reference)
+            execution = self.network.books[WORLD.sponsor].execution(
+                order.originator, order.reference
+            )
+            assert execution
+            if transfer is None:
+                assert execution.status == "rejected"
+            elif execution.status != "returned":
+                assert execution.status == told[transfer.status]
 
     def teardown(self) -> None:
         self.network.close()
