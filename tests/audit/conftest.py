@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,15 @@ class World:
         async with self.database.transaction() as tx:
             return await self.audit.read_sealed(tx, "acme", after, limit)
 
-    async def until_sealed(self, count: int, *, within_s: float) -> None:
+    async def until_sealed(
+        self, count: int, *, within_s: float, by: Sequence[asyncio.Task[None]]
+    ) -> None:
+        """Wait until so many are sealed ``by`` these running sealers; raises what ended them."""
         async with asyncio.timeout(within_s):
-            while len(await self.sealed()) < count:  # noqa: ASYNC110  nobody tells a reader
+            while len(await self.sealed()) < count:
+                for task in by:
+                    if task.done():
+                        task.result()
                 await asyncio.sleep(0.01)
 
     async def verify(self) -> AuditReport:

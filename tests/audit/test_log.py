@@ -11,6 +11,7 @@ import pytest
 
 from caiwutong.audit.model import HOUSE, Event, canonical_json, event_bytes, leaf_hash
 from caiwutong.db.postgres import pg
+from caiwutong.db.queries import load
 from caiwutong.kernel.errors import Refused
 
 from .conftest import NOON, World
@@ -149,6 +150,36 @@ async def test_a_batch_must_follow_the_last_one(pg_world: World) -> None:
         with pytest.raises(asyncpg.RestrictViolationError):
             async with pg_world.database.transaction() as tx:
                 await pg_world.store.save_batch(tx, forked)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("query", "types", "arguments"),
+    [
+        ("read_sealed", "(text, bigint, bigint)", "('acme', 0, 500)"),
+        ("timeline", "(text, uuid)", "('acme', gen_random_uuid())"),
+        ("next_events", "(text, xid8, uuid, bigint)", "('acme', '0', gen_random_uuid(), 1024)"),
+        ("pending", "", ""),
+        ("tenants", "", ""),
+        ("sealed_sizes", "", ""),
+        ("last_batch", "(text)", "('acme')"),
+        ("batches_after", "(text, bigint, bigint)", "('acme', 0, 5)"),
+    ],
+)
+async def test_a_plan_made_on_empty_tables_still_probes_by_key(
+    database_url: str, query: str, types: str, arguments: str
+) -> None:
+    sql = load("caiwutong.audit")[query].rstrip(";")
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE asked {types} AS {sql}")
+        plan = await connection.fetch(f"EXPLAIN EXECUTE asked {arguments}")
+    finally:
+        await connection.close()
+    scans = [row[0] for row in plan if " on audit_" in row[0]]
+    assert scans
+    assert all("Index" in scan for scan in scans), scans
 
 
 def _stored() -> Event:

@@ -12,7 +12,7 @@ import pytest
 
 from caiwutong.audit.heads import read_heads
 from caiwutong.audit.model import Event, leaf_hash
-from caiwutong.audit.verify import Finding
+from caiwutong.audit.walk import Finding
 from caiwutong.vault import Vault
 
 from .conftest import RANDOM, World

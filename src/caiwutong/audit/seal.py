@@ -5,7 +5,8 @@ a sequence that has no gaps; none is skipped however late its transaction commit
 fork a tree; a head is exported only after its batch is durable, and what a crash kept from being
 exported is exported first next time. If database and exported heads disagree, it refuses to go on.
 
-A writing transaction that stays open holds the sealing of later ones back: keep them short.
+A writing transaction that stays open, in any database of the server, holds the sealing of later
+ones back: keep them short.
 Old leaves are never read again: the tree goes on from its peaks.
 """
 

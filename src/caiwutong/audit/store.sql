@@ -15,7 +15,8 @@ ORDER BY event_id;
 
 -- name: read_sealed
 -- Events after seq $2, at most $3. The batches give each event's place and key; one probe of the
--- primary key finds it.
+-- primary key finds it (LATERAL with a LIMIT, so that a plan made while the table was empty still
+-- probes when it is large).
 WITH sealed AS (
     SELECT b.first_seq + u.place - 1 AS seq, u.event_id, u.xid
     FROM audit_batches b
@@ -31,7 +32,8 @@ WITH sealed AS (
 SELECT s.seq, e.tenant, e.event_id, e.kind, e.subject_kind, e.subject_id, e.actor, e.at, e.body,
        e.recorded_at, e.xid
 FROM sealed s
-JOIN audit_events e ON e.tenant = $1 AND e.xid = s.xid AND e.event_id = s.event_id
+CROSS JOIN LATERAL (SELECT * FROM audit_events a
+                    WHERE (a.tenant, a.xid, a.event_id) = ($1, s.xid, s.event_id) LIMIT 1) e
 ORDER BY s.seq;
 
 -- name: sealed_sizes
@@ -74,12 +76,13 @@ SELECT t.tenant
 FROM t
 LEFT JOIN LATERAL (SELECT last_xid, last_event_id FROM audit_batches b WHERE b.tenant = t.tenant
                    ORDER BY batch_no DESC LIMIT 1) b ON true
-WHERE EXISTS (
+CROSS JOIN LATERAL (
     SELECT FROM audit_events e
     WHERE e.tenant = t.tenant
       AND (e.xid, e.event_id) > (coalesce(b.last_xid, '0'::xid8),
                                  coalesce(b.last_event_id, '00000000-0000-0000-0000-000000000000'))
-      AND e.xid < pg_snapshot_xmin(pg_current_snapshot()))
+      AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY e.xid, e.event_id LIMIT 1) first_unsealed
 ORDER BY t.tenant;
 
 -- name: lock_tree
