@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from caiwutong.db.database import Tx
 from caiwutong.db.memory import mem
 from caiwutong.ledger.model import Account, Balance, HoldState, Operation
@@ -85,6 +87,20 @@ class MemoryLedgerStore:
                     0, 0, 0, 0, None,
                 ),
             )  # fmt: skip
+
+    async def set_overdraft(
+        self, tx: Tx, tenant: str, account_id: UUID, overdraft_fen: int
+    ) -> bool:
+        key = (tenant, account_id)
+        state = self._states[key]
+        if state.available < -(overdraft_fen + state.beyond_fen):
+            return False
+        beyond_fen = min(state.beyond_fen, max(0, -state.available - overdraft_fen))
+        account = msgspec.structs.replace(self._accounts[key], overdraft_fen=overdraft_fen)
+        mem(tx).put(self._accounts, key, account)
+        after = replace(state, overdraft_fen=overdraft_fen, beyond_fen=beyond_fen)
+        mem(tx).put(self._states, key, after)
+        return True
 
     async def account(
         self, tx: Tx, tenant: str, *, account_id: UUID | None = None, code: str = ""

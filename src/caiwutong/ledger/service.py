@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 
 from caiwutong.db.database import Tx
-from caiwutong.kernel.errors import NotFound
+from caiwutong.kernel.errors import NotFound, Refused
+from caiwutong.kernel.money import yuan
 from caiwutong.ledger.model import (
     Account,
     Balance,
@@ -121,6 +122,20 @@ class Ledger:
     ) -> None:
         """Create accounts; those that exist already are left as they are."""
         await self._store.open_accounts(tx, tenant, accounts, at)
+
+    async def change_overdraft(
+        self, tx: Tx, tenant: str, account_id: UUID, overdraft_fen: int
+    ) -> Account:
+        """Another authorised overdraft (法人透支) from now on. Raises NotFound; Refused when more
+        than this is used already."""
+        account = await self.account(tx, tenant, account_id=account_id)
+        if not await self._store.set_overdraft(tx, tenant, account_id, overdraft_fen):
+            raise Refused(
+                "ledger.overdraft_in_use",
+                f"Account {account.code} uses more than an overdraft of {yuan(overdraft_fen)}.",
+                "Bring the balance up first, or end the holds on the account.",
+            )
+        return msgspec.structs.replace(account, overdraft_fen=overdraft_fen)
 
     async def account(
         self, tx: Tx, tenant: str, *, account_id: UUID | None = None, code: str = ""

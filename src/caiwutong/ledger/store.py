@@ -43,6 +43,12 @@ class LedgerStore(Protocol):
         self, tx: Tx, tenant: str, accounts: Sequence[Account], at: datetime
     ) -> None: ...
 
+    async def set_overdraft(
+        self, tx: Tx, tenant: str, account_id: UUID, overdraft_fen: int
+    ) -> bool:
+        """False when more than this is used already."""
+        ...
+
     async def account(
         self, tx: Tx, tenant: str, *, account_id: UUID | None = None, code: str = ""
     ) -> Account | None: ...
@@ -183,6 +189,12 @@ class PostgresLedgerStore:
                 _sql["insert_account"], tenant, a.account_id, a.code, a.name,
                 int(a.normal_side), a.currency, a.overdraft_fen, at,
             )  # fmt: skip
+
+    async def set_overdraft(
+        self, tx: Tx, tenant: str, account_id: UUID, overdraft_fen: int
+    ) -> bool:
+        sql = _sql["set_overdraft"]
+        return await pg(tx).execute(sql, tenant, account_id, overdraft_fen) == 1
 
     async def account(
         self, tx: Tx, tenant: str, *, account_id: UUID | None = None, code: str = ""

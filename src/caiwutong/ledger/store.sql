@@ -133,3 +133,11 @@ ORDER BY a.currency;
 -- name: close_period
 INSERT INTO ledger_periods (tenant, period, closed_at, closed_by) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING;
+
+-- name: set_overdraft
+-- Judges and changes the row in one step. What the bank took beyond the old overdraft counts only as
+-- far as it is beyond the new one too.
+UPDATE ledger_accounts
+SET overdraft_fen = $3,
+    beyond_fen = least(beyond_fen, greatest(0, held_fen - posted_fen - $3))
+WHERE tenant = $1 AND account_id = $2 AND posted_fen - held_fen >= -($3 + beyond_fen);
