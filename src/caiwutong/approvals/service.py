@@ -1,7 +1,9 @@
 """What approvals do, for everyone above: mandates that cover orders, requests that people sign.
 
-All calls run inside the caller's transaction and never commit. A caller that also locks ledger
-accounts does that first: the order ledger → mandate days → signing requests never circles.
+All calls run inside the caller's transaction and never commit. Locks never circle when callers keep
+this order: ledger accounts, then mandate days; and a signing request before the thing it is about,
+because a signature locks the request and then, when it decides, the thing. So whoever cancels a
+thing calls ``withdraw`` before locking it.
 """
 
 from __future__ import annotations

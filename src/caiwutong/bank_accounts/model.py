@@ -101,6 +101,7 @@ class BankAccountChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     access_modes: tuple[str, ...] | None = None
     state: AccountState | None = None
     outward: bool | None = None
+    overdraft_fen: int | None = None
 
 
 class EntityAccounts(msgspec.Struct, frozen=True):

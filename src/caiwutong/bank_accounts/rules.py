@@ -105,6 +105,8 @@ def changed(row: BankAccountRow, change: BankAccountChange) -> BankAccountRow:
         check_name(change.name, "account")
     if change.access_modes is not None:
         _check_access_modes(change.access_modes)
+    if change.overdraft_fen is not None:
+        _check_overdraft(change.overdraft_fen)
     given = {
         name: value
         for name in change.__struct_fields__

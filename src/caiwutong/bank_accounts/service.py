@@ -207,7 +207,8 @@ class BankAccounts:
         change: BankAccountChange,
     ) -> BankAccount:
         """The account with these changes, one version on. Raises NotFound; Conflict when
-        ``version`` is not the present one; Refused when it is closed."""
+        ``version`` is not the present one; Refused when it is closed, or uses more than the new
+        overdraft."""
         rows = await self._store.by_id(tx, tenant, [bank_account_id])
         if not rows:
             raise _not_found(bank_account_id)
@@ -218,6 +219,10 @@ class BankAccounts:
         self._changing(tx)
         if not await self._store.update(tx, tenant, after, version):
             raise _changed(row.last_four, None)
+        if after.overdraft_fen != row.overdraft_fen:
+            await self._ledger.change_overdraft(
+                tx, tenant, row.ledger_account_id, after.overdraft_fen
+            )
         return self._open(tenant, after)
 
     async def entity_accounts(self, tx: Tx, tenant: str, legal_entity_id: UUID) -> EntityAccounts:
