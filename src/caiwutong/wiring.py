@@ -6,7 +6,7 @@ Nothing below knows this file. What contexts need of each other beyond the layer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from caiwutong.audit.store import PostgresAuditStore
 from caiwutong.bank_accounts.payees import Payees
 from caiwutong.bank_accounts.service import BankAccounts
 from caiwutong.bank_accounts.store import PostgresBankAccountStore
-from caiwutong.db.database import Tx
+from caiwutong.db.database import Database, Tx
 from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.engines import EngineUrls
 from caiwutong.identity.authentication import Authenticator
@@ -36,7 +36,7 @@ from caiwutong.kernel.gathering import Gatherer
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
-from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments.dispatch import Courier, Dispatch, Settle
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
@@ -62,6 +62,21 @@ class Connections(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True, kw_only=True)
+class Payments:
+    """The payment engine's stages."""
+
+    intake: Intake
+    dispatch: Dispatch
+    recovery: Recovery
+    settlement: Settlement
+    settle: Settle
+    requests: Requests
+    views: Views
+    due: asyncio.Event
+    """Set when something in this process may be ready for dispatch."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Services:
     """Everything the outer rooms use."""
 
@@ -81,14 +96,7 @@ class Services:
     audit: Audit
     sealer: Sealer
     rails: dict[str, Rail]
-    intake: Intake
-    dispatch: Dispatch
-    recovery: Recovery
-    settlement: Settlement
-    settle: Callable[[str, Sequence[RailReport]], Any]
-    requests: Requests
-    views: Views
-    wake_dispatch: asyncio.Event
+    payments: Payments
 
 
 @asynccontextmanager
@@ -130,7 +138,31 @@ def wire(
     audit_store = PostgresAuditStore()
     sealer = Sealer(database, audit_store, vault, HeadsFile(settings.heads_dir), clock, idle_s=0.1)
     audit = Audit(audit_store, database, ids, clock, sealer.wake)
-    wake_dispatch = asyncio.Event()
+    payments = _wire_payments(
+        database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
+    )
+    return Services(
+        settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
+        database=database, identity=identity,
+        authenticator=Authenticator(database, identity_store, vault, clock), ledger=ledger,
+        bank_accounts=bank_accounts,
+        payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock), approvals=approvals,
+        audit=audit, sealer=sealer, rails=rails, payments=payments,
+    )  # fmt: skip
+
+
+def _wire_payments(
+    database: Database,
+    ledger: Ledger,
+    bank_accounts: BankAccounts,
+    approvals: Approvals,
+    audit: Audit,
+    vault: Vault,
+    rails: dict[str, Rail],
+    clock: Clock,
+    ids: Ids,
+) -> Payments:
+    due = asyncio.Event()
     store = PostgresPaymentStore()
     settlement = Settlement(
         database=database, store=store, ledger=ledger, log=audit, clock=clock, ids=ids
@@ -140,7 +172,7 @@ def wire(
     intake = Intake(
         database=database, store=store, ledger=ledger, accounts=bank_accounts,
         consent=approvals, log=audit, seal=vault, rails=tuple(rails), clock=clock, ids=ids,
-        wake=wake_dispatch.set,
+        wake=due.set,
     )  # fmt: skip
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
@@ -152,25 +184,24 @@ def wire(
     )  # fmt: skip
     requests = Requests(
         database=database, store=store, ledger=ledger, consent=approvals, log=audit, rails=rails,
-        recovery=recovery, settle=settle, clock=clock, ids=ids, wake=wake_dispatch.set,
+        recovery=recovery, settle=settle, clock=clock, ids=ids, wake=due.set,
     )  # fmt: skip
     approvals.bind(SUBJECT, _release_signed(requests, approvals))
-    return Services(
-        settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
-        database=database, identity=identity,
-        authenticator=Authenticator(database, identity_store, vault, clock), ledger=ledger,
-        bank_accounts=bank_accounts,
-        payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock), approvals=approvals,
-        audit=audit, sealer=sealer, rails=rails, intake=intake, dispatch=dispatch,
-        recovery=recovery, settlement=settlement, settle=settle, requests=requests,
+    return Payments(
+        intake=intake,
+        dispatch=dispatch,
+        recovery=recovery,
+        settlement=settlement,
+        settle=settle,
+        requests=requests,
         views=Views(database=database, store=store, log=audit, seal=vault),
-        wake_dispatch=wake_dispatch,
-    )  # fmt: skip
+        due=due,
+    )
 
 
 def gathered(
     settlement: Settlement,
-) -> Callable[[str, Sequence[RailReport]], Any]:
+) -> Settle:
     """Settlement whose callers of one moment share a transaction."""
     gatherers: dict[str, Gatherer[Sequence[RailReport], Sequence[Applied]]] = {}
 

@@ -1,0 +1,170 @@
+"""``caiwutong up``: everything on this machine, from nothing, until Ctrl-C.
+
+Engines, migrations, the sandbox network, the seeded demo group, workers and API, kept alive by one
+supervisor that none of them outlives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from caiwutong.cli.common import Shown, Subparsers, add, settings_of
+from caiwutong.cli.seed import load_credentials, seed_demo
+from caiwutong.db.migrate import migrate
+from caiwutong.engines import Engines, Health, ProcessSpec, until_told_to_stop
+from caiwutong.engines.home import free_port
+from caiwutong.kernel.clock import SharedClock
+from caiwutong.kernel.errors import Refused
+from caiwutong.sandbox.setup import prepare
+from caiwutong.settings import Settings
+from caiwutong.wiring import Services, open_services
+
+SANDBOX_PORT = 18_090
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    parser = add(subparsers, "up", _up, "Start everything: engines, sandbox, API, workers, demo.")
+    parser.add_argument("--port", type=int, help="port of the API (default: 8080)")
+    parser.add_argument("--faults", default="none", help="sandbox faults: none, mild, demo, rough")
+    parser.add_argument("--no-sandbox", action="store_true", help="only real connections")
+
+
+@asynccontextmanager
+async def everything(
+    settings: Settings,
+    *,
+    faults: str = "none",
+    sandbox: bool = True,
+    seed: int = 1,
+    netting_s: float = 2.0,
+) -> AsyncGenerator[Engines]:
+    """The whole installation, running; ended when the block ends."""
+    engines = Engines(
+        settings.data_dir, settings.database_url, settings.nats_url, on_health=_tell_health
+    )
+    async with engines:
+        await asyncio.to_thread(migrate, engines.database_url)
+        if sandbox:
+            await _start_sandbox(engines, settings, faults, seed, netting_s)
+            async with open_services(settings, engines.urls, name="seed", pool=2) as services:
+                await seed_demo(services)
+        await engines.supervisor.start(
+            ProcessSpec("worker", _own(settings, "worker"), nice=5, cwd=str(Path.cwd())),
+            ProcessSpec(
+                "api",
+                _own(settings, "api"),
+                ready=_answers(f"{settings.url}/healthz"),
+                cwd=str(Path.cwd()),
+            ),
+        )
+        yield engines
+
+
+async def _start_sandbox(
+    engines: Engines, settings: Settings, faults: str, seed: int, netting_s: float
+) -> None:
+    port = free_port(SANDBOX_PORT)
+    clock = SharedClock(settings.clock_file)
+    await asyncio.to_thread(prepare, settings.sandbox_dir, port=port, clock=clock, seed=seed)
+    argv = (
+        sys.executable, "-m", "caiwutong.sandbox", "--dir", str(settings.sandbox_dir.resolve()),
+        "--port", str(port), "--hub", settings.url, "--clock",
+        str(settings.clock_file.resolve()), "--seed", str(seed), "--faults", faults,
+        "--netting-s", str(netting_s),
+    )  # fmt: skip
+    await engines.supervisor.start(
+        ProcessSpec(
+            "sandbox", argv, ready=_answers(f"http://127.0.0.1:{port}/admin/health"), nice=5
+        )
+    )
+
+
+def _own(settings: Settings, process: str) -> tuple[str, ...]:
+    return (
+        sys.executable, "-m", "caiwutong.cli", "serve", process, "--data-dir",
+        str(settings.data_dir.resolve()), "--tenant", settings.tenant, "--port",
+        str(settings.port),
+    )  # fmt: skip
+
+
+def _answers(url: str):
+    """A probe: something answers HTTP there (an answer of 401 is one too)."""
+
+    async def probe() -> bool:
+        timeout = aiohttp.ClientTimeout(total=2)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as got:
+                return got.status < 500
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    return probe
+
+
+def _tell_health(health: Health) -> None:
+    if os.environ.get("CAIWUTONG_LOG"):
+        print(health, file=sys.stderr, flush=True)
+
+
+async def curl_for(services: Services) -> str:
+    """One command that makes a payment from the demo group's first account."""
+    credentials = load_credentials(services.settings.data_dir)
+    async with services.database.transaction() as tx:
+        accounts = await services.bank_accounts.all_for_rail(tx, services.settings.tenant, "ibps")
+    from caiwutong.sandbox.world import load_world
+
+    world = load_world(services.settings.sandbox_dir / "world.json")
+    payee = next(p for p in world.payees if p.condition == "ok")
+    body = (
+        f'{{"bank_account_id":"{accounts[0].bank_account_id}","amount_fen":123456,'
+        f'"payee":{{"name":"{payee.name}","account":"{payee.account}",'
+        f'"bank_code":"{payee.bank_code}","bank_name":"{payee.bank_name}"}},'
+        '"purpose":"货款"}'
+    )
+    return (
+        f"curl -s {services.settings.url}/v1/payments "
+        f"-H 'Authorization: Bearer {credentials.bearer}' "
+        "-H 'Idempotency-Key: first-payment' -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(body)}"
+    )
+
+
+async def _up(arguments: argparse.Namespace) -> Shown:
+    settings = settings_of(arguments)
+    if arguments.no_sandbox and not (settings.data_dir / "connections.json").exists():
+        raise Refused(
+            "up.no_connections",
+            "There are no bank connections in the data folder.",
+            "Write connections.json (see docs/rails), or leave --no-sandbox away.",
+        )
+    told = asyncio.ensure_future(until_told_to_stop())
+    starting = asyncio.ensure_future(
+        _announce(settings, arguments.faults, sandbox=not arguments.no_sandbox, told=told)
+    )
+    await starting
+    return Shown({"stopped": True}, "")
+
+
+async def _announce(
+    settings: Settings, faults: str, *, sandbox: bool, told: asyncio.Future[str]
+) -> None:
+    print("Starting PostgreSQL, NATS, the sandbox network, workers and API …", flush=True)
+    async with everything(settings, faults=faults, sandbox=sandbox) as engines:
+        print(f"\n  Caiwutong 财务通 is ready: {settings.url}   (Ctrl-C stops everything)")
+        if sandbox:
+            async with open_services(settings, engines.urls, name="hello", pool=1) as services:
+                print("\n  Make a payment:\n")
+                print(f"    {await curl_for(services)}\n")
+            print("  Watch it:    caiwutong payments\n  Misbehave:   caiwutong sandbox --help\n")
+        sys.stdout.flush()
+        await told
+        print("Stopping …", flush=True)

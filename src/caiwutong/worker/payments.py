@@ -1,0 +1,45 @@
+"""The worker's payment loops: dispatch, recovery, expiry, and the sealing of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from caiwutong.wiring import Services
+from caiwutong.worker.loops import keep_doing
+
+DISPATCHERS = 3
+"""Rounds of dispatch under way at once: while one waits for a slow bank, others go on."""
+
+_AT_ONCE = 100
+
+
+def payment_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[None]]:
+    """Every loop that moves payments of this installation's tenant."""
+    tenant = services.settings.tenant
+    dispatchers = [
+        keep_doing(
+            f"dispatch-{n}",
+            lambda: services.payments.dispatch.run_once(tenant, _AT_ONCE),
+            stop,
+            idle_s=0.05,
+            wake=services.payments.due if n == 0 else None,
+        )
+        for n in range(DISPATCHERS)
+    ]
+    return [
+        *dispatchers,
+        keep_doing(
+            "recovery",
+            lambda: services.payments.recovery.run_once(tenant, _AT_ONCE),
+            stop,
+            idle_s=0.1,
+        ),
+        keep_doing(
+            "expiry",
+            lambda: services.payments.requests.expire_due(tenant, _AT_ONCE),
+            stop,
+            idle_s=1.0,
+        ),
+        services.sealer.run(stop),
+    ]
