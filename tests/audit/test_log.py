@@ -163,6 +163,7 @@ async def test_a_batch_must_follow_the_last_one(pg_world: World) -> None:
         ("tenants", "", ""),
         ("sealed_sizes", "", ""),
         ("last_batch", "(text)", "('acme')"),
+        ("batch_of", "(text, xid8, uuid)", "('acme', '0', gen_random_uuid())"),
         ("batches_after", "(text, bigint, bigint)", "('acme', 0, 5)"),
     ],
 )

@@ -80,6 +80,22 @@ def test_an_altered_inclusion_proof_fails(data: list[bytes], draw: st.DataObject
         assert not merkle.verify_inclusion(leaves[index], index, size, proof[:-1], root)
 
 
+@given(records, some_records, st.data())
+def test_a_new_record_is_proved_without_the_old_ones(
+    old: list[bytes], new: list[bytes], draw: st.DataObject
+) -> None:
+    before = merkle.GrowingTree()
+    before.extend(hashes(old))
+    index = draw.draw(st.integers(len(old), len(old) + len(new) - 1))
+    proof = merkle.inclusion_proof_of_new(len(old), before.frontier(), hashes(new), index)
+    assert proof == merkle.inclusion_proof(hashes(old + new), index)
+
+
+def test_an_old_record_is_not_proved_from_the_new_ones() -> None:
+    with pytest.raises(ValueError, match="not among the 1 new"):
+        merkle.inclusion_proof_of_new(1, merkle.leaf_hash(b""), [merkle.leaf_hash(b"")], 0)
+
+
 @given(records, st.data())
 def test_every_older_tree_can_be_shown_inside(data: list[bytes], draw: st.DataObject) -> None:
     old_size = draw.draw(st.integers(0, len(data)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
@@ -95,6 +95,11 @@ class MemoryAuditStore:
         own = self.batches.get(tenant, [])
         first = bisect_right(own, batch_no, key=lambda batch: batch.batch_no)
         return own[first : first + limit]
+
+    async def batch_of(self, tx: Tx, tenant: str, place: Cursor) -> Batch | None:
+        own = self.batches.get(tenant, [])
+        found = bisect_left(own, place, key=lambda batch: (batch.last_xid, batch.last_event_id))
+        return own[found] if found < len(own) else None
 
     async def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         for event in list(self.events.get(tenant, [])):

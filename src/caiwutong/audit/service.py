@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from caiwutong.audit.model import NO_SUBJECT, Event, canonical_json
+from caiwutong.audit.proof import EventProof, prove
 from caiwutong.audit.store import AuditStore
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock
@@ -114,3 +115,7 @@ class Audit:
     async def sealed_sizes(self, tx: Tx) -> dict[str, int]:
         """The last sealed seq of every tenant: where its readers may read to."""
         return await self._store.sealed_sizes(tx)
+
+    async def prove(self, tx: Tx, event: Event) -> EventProof:
+        """A proof of this event for someone outside; see ``proof.is_good``."""
+        return await prove(self._store, tx, event)

@@ -72,6 +72,10 @@ class AuditStore(Protocol):
         self, tx: Tx, tenant: str, batch_no: int, limit: int
     ) -> list[Batch]: ...
 
+    async def batch_of(self, tx: Tx, tenant: str, place: Cursor) -> Batch | None:
+        """The first batch that reaches this place in the order of sealing."""
+        ...
+
     def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         """Every event in the order of sealing."""
         ...
@@ -148,6 +152,10 @@ class PostgresAuditStore:
     async def batches_after(self, tx: Tx, tenant: str, batch_no: int, limit: int) -> list[Batch]:
         rows = await pg(tx).fetch(_sql["batches_after"], tenant, batch_no, limit)
         return [_batch(row) for row in rows]
+
+    async def batch_of(self, tx: Tx, tenant: str, place: Cursor) -> Batch | None:
+        row = await pg(tx).fetch_one(_sql["batch_of"], tenant, *place)
+        return None if row is None else _batch(row)
 
     async def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         async for row in pg(tx).cursor(_sql["stream_events"], tenant):

@@ -124,6 +124,15 @@ WHERE tenant = $1 AND batch_no > $2
 ORDER BY batch_no
 LIMIT $3;
 
+-- name: batch_of
+-- The batch that holds the event at this place ($2 xid, $3 event id), if it is sealed.
+SELECT tenant, batch_no, first_seq, count, event_ids, event_xids, last_xid, last_event_id, leaves,
+       frontier, root, head, signature, sealed_at
+FROM audit_batches
+WHERE tenant = $1 AND (last_xid, last_event_id) >= ($2::xid8, $3::uuid)
+ORDER BY last_xid, last_event_id
+LIMIT 1;
+
 -- name: stream_events
 SELECT tenant, event_id, kind, subject_kind, subject_id, actor, at, body, recorded_at, xid
 FROM audit_events

@@ -98,6 +98,40 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     return proof[::-1]
 
 
+def inclusion_proof_of_new(
+    size_before: int, frontier_before: bytes, new_leaves: Sequence[bytes], index: int
+) -> list[bytes]:
+    """As ``inclusion_proof`` for one of the newest leaves, without the older ones.
+
+    ``frontier_before``: the peaks before ``new_leaves`` were added; ``index`` counts from the first
+    leaf of all, and must be one of the new.
+    """
+    if not size_before <= index < size_before + len(new_leaves):
+        raise ValueError(f"leaf {index} is not among the {len(new_leaves)} new ones")
+    old = _peak_ranges(size_before, frontier_before)
+
+    def over(first: int, last: int) -> bytes:
+        # A range beside the path of a new leaf is a peak if it is all old: its parent is not.
+        if (peak := old.get((first, last))) is not None:
+            return peak
+        if first >= size_before:
+            return root(new_leaves[first - size_before : last - size_before])
+        middle = first + _split(last - first)
+        return node_hash(over(first, middle), over(middle, last))
+
+    proof: list[bytes] = []
+    first, last = 0, size_before + len(new_leaves)
+    while last - first > 1:
+        middle = first + _split(last - first)
+        if index < middle:
+            proof.append(over(middle, last))
+            last = middle
+        else:
+            proof.append(over(first, middle))
+            first = middle
+    return proof[::-1]
+
+
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     """The hashes that show that the first ``old_size`` leaves are still there (RFC 6962, 2.1.2).
 
@@ -173,6 +207,18 @@ def verify_consistency(
             new = node_hash(new, sibling)
         here, last = here >> 1, last >> 1
     return last == 0 and old == old_root and new == new_root
+
+
+def _peak_ranges(size: int, frontier: bytes) -> dict[tuple[int, int], bytes]:
+    """Each peak with the leaves [first, last) it stands for."""
+    ranges: dict[tuple[int, int], bytes] = {}
+    first = 0
+    for place in range(size.bit_count()):
+        width = 1 << (size - first).bit_length() - 1
+        peak = frontier[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+        ranges[first, first + width] = peak
+        first += width
+    return ranges
 
 
 def _split(size: int) -> int:

@@ -41,6 +41,7 @@ CREATE TABLE audit_batches (
     PRIMARY KEY (tenant, batch_no),
     UNIQUE (tenant, first_seq)
 );
+CREATE INDEX audit_batches_by_place ON audit_batches (tenant, last_xid, last_event_id);
 ALTER TABLE audit_batches ALTER leaves SET STORAGE EXTERNAL;
 
 CREATE FUNCTION audit_batch_guard() RETURNS trigger LANGUAGE plpgsql AS $$
