@@ -56,7 +56,11 @@ class CardboardHub:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
+        # A connection of its own for each request: one kept from before a restart is dead.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0),
+            timeout=aiohttp.ClientTimeout(total=5),
+        )
         self._runner = web.ServerRunner(web.Server(self._take, access_log=None))
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()

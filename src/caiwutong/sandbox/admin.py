@@ -23,6 +23,7 @@ from caiwutong.sandbox.pushes import Pushes
 from caiwutong.sandbox.sponsor import Sponsor
 
 PAGE = 2_000
+MAX_PAUSE_S = 60
 
 
 class _Profile(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,6 +58,10 @@ class _Policy(msgspec.Struct, forbid_unknown_fields=True):
     returns: str
 
 
+class _Pause(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: float
+
+
 class _Hub(msgspec.Struct, forbid_unknown_fields=True):
     url: str
 
@@ -71,12 +76,14 @@ class Admin:
         direct: Mapping[str, DirectBank],
         pushes: Pushes,
         token: str,
+        pause: Callable[[float], None],
     ) -> None:
         self._network = network
         self._sponsor = sponsor
         self._direct = direct
         self._pushes = pushes
         self._token = token
+        self._close_for = pause
         self._routes: dict[tuple[str, str], Callable[[Mapping[str, str], bytes], Any]] = {
             ("GET", "/admin/health"): self._health,
             ("GET", "/admin/faults"): self._faults,
@@ -90,6 +97,7 @@ class Admin:
             ("POST", "/admin/accounts"): self._set_state,
             ("PUT", "/admin/policy"): self._policy,
             ("PUT", "/admin/hub"): self._hub,
+            ("POST", "/admin/pause"): self._pause,
             ("GET", "/admin/books/executions"): self._executions,
             ("GET", "/admin/books/balances"): self._balances,
             ("GET", "/admin/books/sums"): self._sums,
@@ -260,6 +268,13 @@ class Admin:
     def _hub(self, query: Mapping[str, str], body: bytes) -> Any:
         self._pushes.hub_url = msgspec.json.decode(body, type=_Hub).url.rstrip("/")
         return {"hub": self._pushes.hub_url}
+
+    def _pause(self, query: Mapping[str, str], body: bytes) -> Any:
+        seconds = msgspec.json.decode(body, type=_Pause).seconds
+        if not 0 < seconds <= MAX_PAUSE_S:
+            raise Refused("sandbox.pause", f"A pause is above 0 and at most {MAX_PAUSE_S} s.")
+        self._close_for(seconds)
+        return {"paused_s": seconds}
 
 
 def _plan(body: bytes) -> _Profile | Plan:

@@ -80,7 +80,12 @@ class Sandbox:
         }
         self.network.fronts += [self.notices, *self.direct.values()]
         self.admin = Admin(
-            self.network, self.sponsor, self.direct, self.pushes, prepared.admin_token
+            self.network,
+            self.sponsor,
+            self.direct,
+            self.pushes,
+            prepared.admin_token,
+            self._pause,
         )
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
@@ -156,6 +161,21 @@ class Sandbox:
         return web.Response(
             body=reply.body, status=reply.status, content_type="application/octet-stream"
         )
+
+    def _pause(self, seconds: float) -> None:
+        """Close the door for so many real seconds: connections are refused, open ones are cut."""
+        self._tasks.append(asyncio.create_task(self._closed_for(seconds)))
+
+    async def _closed_for(self, seconds: float) -> None:
+        await asyncio.sleep(0.05)  # let the answer to the wish out first
+        assert self._runner is not None and self._site is not None
+        await self._site.stop()
+        assert self._runner.server is not None
+        for connection in self._runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(seconds)
+        await self._listen()
 
     async def _serve_admin(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
