@@ -74,16 +74,20 @@ SELECT $1, $2, w.from_fen, w.needed, $5
 FROM unnest($3::bigint[], $4::smallint[]) AS w (from_fen, needed);
 
 -- name: lock_requests
--- The newest round of each subject, locked in subject order.
+-- The newest round of each subject, locked in subject order: one probe of the primary key each,
+-- however many requests wait.
 SELECT r.kind, r.subject_id, r.digest, r.round, r.needed, r.maker, r.state, r.requested_at,
        r.ended_at
-FROM signing_requests r
-JOIN unnest($2::text[], $3::uuid[]) AS w (kind, subject_id) USING (kind, subject_id)
-WHERE r.tenant = $1
-  AND r.round = (SELECT max(n.round) FROM signing_requests n
-                 WHERE n.tenant = r.tenant AND n.kind = r.kind AND n.subject_id = r.subject_id)
-ORDER BY r.kind, r.subject_id
-FOR NO KEY UPDATE OF r;
+FROM (SELECT kind, subject_id FROM unnest($2::text[], $3::uuid[]) AS u (kind, subject_id)
+      ORDER BY kind, subject_id) AS w
+CROSS JOIN LATERAL (
+    SELECT n.kind, n.subject_id, n.digest, n.round, n.needed, n.maker, n.state, n.requested_at,
+           n.ended_at
+    FROM signing_requests n
+    WHERE n.tenant = $1 AND n.kind = w.kind AND n.subject_id = w.subject_id
+    ORDER BY n.round DESC
+    LIMIT 1
+    FOR NO KEY UPDATE) AS r;
 
 -- name: request
 SELECT kind, subject_id, digest, round, needed, maker, state, requested_at, ended_at
