@@ -10,12 +10,11 @@ from contextlib import closing
 from time import perf_counter
 
 import pytest
+from tests.imports.helpers import codes, csv_text, outcomes, payment, workbook
 
 from caiwutong.imports.readers import open_source
 from caiwutong.imports.template import encode
 from caiwutong.kernel.errors import Refused
-
-from .helpers import codes, csv_text, outcomes, payment, workbook
 
 SECONDS = 5.0
 """A generous bound for a loaded machine; the figure printed is the one to look at."""

@@ -7,13 +7,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from tests.imports.helpers import ACCOUNTS, codes, lines, outcomes
 
 from caiwutong.imports.model import BadRow, Line
 from caiwutong.imports.readers import open_source
 from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.order import Priority
-
-from .helpers import ACCOUNTS, codes, lines, outcomes
 
 FILES = Path(__file__).parent.parent / "data" / "iso20022"
 

@@ -8,6 +8,16 @@ from datetime import date, datetime
 
 import openpyxl
 import pytest
+from tests.imports.helpers import (
+    ACCOUNTS,
+    TODAY,
+    codes,
+    csv_text,
+    lines,
+    outcomes,
+    payment,
+    workbook,
+)
 
 from caiwutong.imports.columns import TITLES
 from caiwutong.imports.model import AccountBook, BadRow, Field, Line, OwnAccount, SourceRow
@@ -15,8 +25,6 @@ from caiwutong.imports.readers import LeftOut, open_source
 from caiwutong.imports.rows import RowReader
 from caiwutong.imports.template import encode
 from caiwutong.kernel.errors import Refused
-
-from .helpers import ACCOUNTS, TODAY, codes, csv_text, lines, outcomes, payment, workbook
 
 TEXT = csv_text(payment(0), payment(1))
 

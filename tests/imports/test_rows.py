@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from tests.imports.helpers import ACCOUNTS, codes, lines, outcomes, payment
 
 from caiwutong.imports.model import AccountBook, Field, Line, OwnAccount, SourceRow
 from caiwutong.imports.rows import RowReader
 from caiwutong.imports.template import encode
 from caiwutong.kernel.order import Party, PaymentOrder, Priority, References
-
-from .helpers import ACCOUNTS, codes, lines, outcomes, payment
 
 
 def only(**changes: str) -> object:

@@ -131,8 +131,7 @@ def _fen_of(value: Decimal, unit_fen: int, note: str) -> Read[int] | Refusal:
             f"The amount {value} is not above zero.",
             "Write an amount above zero; money coming in is not paid by this file.",
         )
-    refused = check_amount(fen, CNY)
-    return refused.as_refusal() if refused else Read(fen, note)
+    return check_amount(fen, CNY) or Read(fen, note)
 
 
 def _decimal_of_text(words: str) -> Read[Decimal] | Refusal:

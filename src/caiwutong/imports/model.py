@@ -112,6 +112,8 @@ class OwnAccount(msgspec.Struct, frozen=True):
     unit_code: str
     unit_name: str
     bank_name: str = ""
+    barred: str = ""
+    """Why it cannot pay, in words that follow its name; empty when it can."""
 
 
 class Directory(Protocol):
@@ -127,17 +129,24 @@ class Directory(Protocol):
 
 
 class AccountBook:
-    """A ``Directory`` over a list of accounts. Units are found by code or by exact name."""
+    """A ``Directory`` over a list of accounts. Units are found by code or full name, whatever the
+    case. A number that two banks share names neither: such a payer is refused, not guessed."""
 
     def __init__(self, accounts: Sequence[OwnAccount]) -> None:
-        self._by_number = {account.number: account for account in accounts}
+        self._by_number: dict[str, OwnAccount] = {}
         self._by_unit: dict[str, list[OwnAccount]] = {}
+        shared = set[str]()
         for account in accounts:
-            for name in {account.unit_code, account.unit_name}:
+            if account.number in self._by_number:
+                shared.add(account.number)
+            self._by_number[account.number] = account
+            for name in {account.unit_code.casefold(), account.unit_name.casefold()}:
                 self._by_unit.setdefault(name, []).append(account)
+        for number in shared:
+            del self._by_number[number]
 
     def account(self, number: str) -> OwnAccount | None:
         return self._by_number.get(number)
 
     def accounts_of(self, unit: str) -> Sequence[OwnAccount] | None:
-        return self._by_unit.get(unit)
+        return self._by_unit.get(unit.casefold())

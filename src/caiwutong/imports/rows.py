@@ -132,7 +132,8 @@ class RowReader:
                 f"Account {rules.masked(number)} is not one of yours.",
                 "Check the number, or add the account first.",
             )
-        if unit and unit not in (account.unit_code, account.unit_name):
+        names = (account.unit_code.casefold(), account.unit_name.casefold())
+        if unit and unit.casefold() not in names:
             return Refusal(
                 "imports.payer_of_other_unit",
                 f"Account {rules.masked(number)} belongs to {account.unit_name[:40]}, "
@@ -217,6 +218,12 @@ class _Reading:
                 return None
         unit = self._words(Field.MEMBER_UNIT)
         own = self._reader.own(unit, number, isinstance(raw, int | float))
+        if isinstance(own, OwnAccount) and own.barred:
+            own = Refusal(
+                "imports.payer_barred",
+                f"Account {rules.masked(own.number)} {own.barred}.",
+                "Pay from another account, or have this one put back to use.",
+            )
         if isinstance(own, Refusal):
             self._refuse(Field.PAYER_ACCOUNT if number or not unit else Field.MEMBER_UNIT, own)
             return None
