@@ -265,10 +265,10 @@ class Centre:
         )
 
     def unbooked(self) -> list[Transfer]:
-        """Netted transfers whose booking at the banks is not known to be durable."""
+        """Netted transfers whose booking at the banks is not known to be durable, by round."""
         return self._many(
             "SELECT t.* FROM transfers t JOIN rounds r ON r.round = t.round"
-            " WHERE r.booked = 0 ORDER BY t.seq"
+            " WHERE r.booked = 0 ORDER BY t.round, t.seq"
         )
 
     def booked(self, number: int) -> None:

@@ -9,7 +9,9 @@ IBPS, ``direct`` for bank-direct) call ``pay`` and are told what happens through
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -33,6 +35,10 @@ from caiwutong.sandbox.world import World
 
 COUNTER = "-counter"
 """Ends the originator of what outsiders and banks send themselves (柜面): not the hub's doing."""
+
+LEAST_NETTING_REAL_S = 0.05
+LEAST_CLEARING_REAL_S = 0.5
+"""However fast business time runs, rounds come no more often than this: each costs signatures."""
 
 _log = logging.getLogger("caiwutong.sandbox")
 
@@ -93,6 +99,7 @@ class Network:
         now = clock.now().timestamp()
         self._next_net = now + netting_s
         self._next_clear = now + clearing_s
+        self._last_net = self._last_clear = 0.0
         self._day = self._today()
         self._returns = 0
         self._stalled: set[int] = set()
@@ -249,11 +256,16 @@ class Network:
         for transfer in transfers:
             self._book(transfer, at)
             self._plan_return(transfer, at)
+        self._close_round(transfers)
+        return len(transfers)
+
+    def _close_round(self, transfers: list[Transfer]) -> None:
+        """The banks have booked: tell everyone. What is told and that the round is done become
+        durable together; a kill before that tells it again, never not at all."""
         self.commits.flush()
         self.centre.booked(int(transfers[0].round or 0))
         for front in self.fronts:
             front.netted(transfers)
-        return len(transfers)
 
     def _book(self, transfer: Transfer, at: datetime) -> None:
         payer, payee = self.books[transfer.payer_bank], self.books[transfer.payee_bank]
@@ -380,9 +392,12 @@ class Network:
         if today != self._day:
             self._day = today
             self._end_of_day(today)
-        if now >= self._next_net:
+        real = time.monotonic()
+        if now >= self._next_net and real >= self._last_net + LEAST_NETTING_REAL_S:
+            self._last_net = real
             self.net()
-        if now >= self._next_clear:
+        if now >= self._next_clear and real >= self._last_clear + LEAST_CLEARING_REAL_S:
+            self._last_clear = real
             self.clear()
         for transfer in self.centre.returns_due(self.clock.now()):
             self.send_back(transfer, "账户信息有误")
@@ -402,9 +417,12 @@ class Network:
             for execution in book.pending():
                 found["unsent"] += self._take_up(code, book, execution)
         at = self.clock.now()
-        for transfer in self.centre.unbooked():
-            self._book(transfer, at)
-            found["unbooked"] += 1
+        for _, group in groupby(self.centre.unbooked(), key=lambda each: each.round):
+            transfers = list(group)
+            for transfer in transfers:
+                self._book(transfer, at)
+            self._close_round(transfers)
+            found["unbooked"] += len(transfers)
         self._settle_legs()
         for transfer in self.centre.open_transfers(FORWARDED):
             found["unanswered"] += 1
