@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
 from caiwutong.kernel.ids import Ids
 from caiwutong.vault import Vault
+from conftest import migrated
+from support.engines import EngineSession
 
 NOON = datetime(2026, 11, 23, 4, 0, 0, 123456, tzinfo=UTC)
 RANDOM = SystemRandomness()
@@ -33,12 +35,19 @@ RANDOM = SystemRandomness()
 class World:
     """An audit log with its sealer, its keys and its witness file."""
 
-    def __init__(self, database: Database, store: AuditStore, folder: Path, url: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: AuditStore,
+        folder: Path,
+        url: str,
+        vault: Vault | None = None,
+    ) -> None:
         self.clock = ManualClock(NOON)
         self.database = database
         self.store = store
         self.url = url
-        self.vault = Vault.in_memory(RANDOM)
+        self.vault = vault or Vault.in_memory(RANDOM)
         self.heads = HeadsFile(folder)
         self.sealer = self.new_sealer()
         self.audit = Audit(store, database, Ids(self.clock, RANDOM), self.clock, self.sealer.wake)
@@ -99,14 +108,18 @@ class World:
         return await verify(self.database, self.heads.path, self.vault.head_public_key, self.store)
 
     async def as_superuser(self, *statements: str) -> None:
-        """What an intruder with a superuser's rights does: triggers off, change, triggers on."""
-        connection: Any = await asyncpg.connect(self.url)
-        try:
-            await connection.execute("SET session_replication_role = replica")
-            for statement in statements:
-                await connection.execute(statement)
-        finally:
-            await connection.close()
+        """What an intruder with a superuser's rights does: triggers off, change."""
+        await as_superuser(self.url, *statements)
+
+
+async def as_superuser(url: str, *statements: str) -> None:
+    connection: Any = await asyncpg.connect(url)
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
@@ -124,3 +137,63 @@ async def memory_world(tmp_path: Path) -> World:
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.engine)])
 def world(request: pytest.FixtureRequest) -> World:
     return request.getfixturevalue("pg_world" if request.param == "postgres" else "memory_world")
+
+
+class SealedLog:
+    """A log that was told and sealed once, and can be put back after each tampering: ten events of
+    acme in batches of 4, 4 and 2, other's three, one of acme not sealed."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.vault = Vault.in_memory(RANDOM)
+        self.events: list[Event] = []
+
+    async def tell(self) -> None:
+        database = await PostgresDatabase.connect(self.url)
+        world = World(database, PostgresAuditStore(), self.folder, self.url, self.vault)
+        self.events = await world.tell(10)
+        await world.tell(3, "other")
+        await world.seal_all()
+        await world.tell(1)
+        await database.close()
+        self._heads = world.heads.path.read_bytes()
+        await as_superuser(
+            self.url,
+            "CREATE TABLE true_events AS SELECT * FROM audit_events",
+            "CREATE TABLE true_batches AS SELECT * FROM audit_batches",
+        )
+
+    async def put_back(self) -> None:
+        await as_superuser(
+            self.url,
+            "TRUNCATE audit_events, audit_batches",
+            "INSERT INTO audit_events SELECT * FROM true_events",
+            "INSERT INTO audit_batches SELECT * FROM true_batches",
+        )
+        (self.folder / "heads.jsonl").write_bytes(self._heads)
+
+
+@pytest.fixture(scope="module")
+def sealed_log(
+    engines: EngineSession, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SealedLog]:
+    with engines.database(migrated, "sealed") as url:
+        log = SealedLog(url, tmp_path_factory.mktemp("witness"))
+        asyncio.run(log.tell())
+        yield log
+
+
+@pytest.fixture
+async def told_world(sealed_log: SealedLog) -> AsyncGenerator[World]:
+    """The sealed log, whole again, for one test to tamper with."""
+    await sealed_log.put_back()
+    database = await PostgresDatabase.connect(sealed_log.url)
+    yield World(database, PostgresAuditStore(), sealed_log.folder, sealed_log.url, sealed_log.vault)
+    await database.close()
+
+
+@pytest.fixture
+def told(sealed_log: SealedLog) -> list[Event]:
+    """The ten sealed events of acme."""
+    return sealed_log.events

@@ -14,7 +14,7 @@ from caiwutong.db.postgres import pg
 from caiwutong.db.queries import load
 from caiwutong.kernel.errors import Refused
 
-from .conftest import NOON, World
+from .conftest import NOON, SealedLog, World, as_superuser
 
 
 async def test_a_timeline_tells_all_of_one_subject_in_time_order(world: World) -> None:
@@ -113,12 +113,10 @@ async def test_telling_nothing_is_nothing(world: World) -> None:
     ],
 )
 async def test_the_application_may_not_change_what_was_told(
-    pg_world: World, statement: str
+    told_world: World, statement: str
 ) -> None:
-    await pg_world.tell(1)
-    await pg_world.seal_all()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with pg_world.database.transaction() as tx:
+        async with told_world.database.transaction() as tx:
             await pg(tx).execute(statement)
 
 
@@ -126,11 +124,9 @@ async def test_the_application_may_not_change_what_was_told(
 @pytest.mark.parametrize("table", ["audit_events", "audit_batches"])
 @pytest.mark.parametrize("change", ["UPDATE {} SET tenant = 'x'", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_even_the_owner_is_stopped_by_the_trigger(
-    pg_world: World, table: str, change: str
+    told_world: World, table: str, change: str
 ) -> None:
-    await pg_world.tell(1)
-    await pg_world.seal_all()
-    owner = await asyncpg.connect(pg_world.url)
+    owner = await asyncpg.connect(told_world.url)
     try:
         with pytest.raises(asyncpg.RestrictViolationError):
             await owner.execute(change.format(table))
@@ -168,10 +164,11 @@ async def test_a_batch_must_follow_the_last_one(pg_world: World) -> None:
     ],
 )
 async def test_a_plan_made_on_empty_tables_still_probes_by_key(
-    database_url: str, query: str, types: str, arguments: str
+    sealed_log: SealedLog, query: str, types: str, arguments: str
 ) -> None:
     sql = load("caiwutong.audit")[query].rstrip(";")
-    connection = await asyncpg.connect(database_url)
+    await as_superuser(sealed_log.url, "TRUNCATE audit_events, audit_batches")
+    connection = await asyncpg.connect(sealed_log.url)
     try:
         await connection.execute("SET plan_cache_mode = force_generic_plan")
         await connection.execute(f"PREPARE asked {types} AS {sql}")

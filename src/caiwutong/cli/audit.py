@@ -21,7 +21,7 @@ def add_commands(subparsers: Subparsers) -> None:
 
 async def audit_report(settings: Settings, heads: Path | None = None) -> AuditReport:
     """Check every tenant's log against the heads exported outside the database."""
-    vault = Vault.at(settings.key_dir, SystemRandomness())
+    vault = Vault.at(settings.key_dir, SystemRandomness(), create=False)
     database = await PostgresDatabase.connect(
         engine_urls(settings).database_url, role=None, name="audit-verify", max_size=2,
         command_timeout_s=600,

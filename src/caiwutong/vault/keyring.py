@@ -111,16 +111,24 @@ class KeyRing:
         return f"KeyRing({ids})"
 
 
-def open_key_file(folder: Path, randomness: Randomness, wrap: KeyWrap | None = None) -> KeyRing:
+def open_key_file(
+    folder: Path, randomness: Randomness, wrap: KeyWrap | None = None, *, create: bool = True
+) -> KeyRing:
     """The ring in ``folder/vault.json``, made on first use (folder 0700, file 0600, on disk).
 
     Two processes that start together end with the same file. Raises ``Broken``
     ``vault.key_file_unsafe`` when others may read it, ``vault.key_file_unreadable`` when it is not
-    ours or wrapped by something else.
+    ours or wrapped by something else, ``vault.key_file_missing`` when it is not to be made.
     """
     wrap = wrap or FileModeOnly()
     path = folder / KEY_FILE_NAME
     if not path.exists():
+        if not create:
+            raise Broken(
+                "vault.key_file_missing",
+                f"There is no key file in {folder}.",
+                "Give the folder of the keys this database was used with.",
+            )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys = [_stored(use, *_draw(use, randomness), wrap) for use in USES]
         draft = _write_draft(path, StoredKeys(1, keys))

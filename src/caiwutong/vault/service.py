@@ -67,9 +67,11 @@ class Vault:
         *,
         key_use: KeyUse | None = None,
         wrap: KeyWrap | None = None,
+        create: bool = True,
     ) -> Vault:
-        """The vault whose key file is in ``folder``; the file is made on first use."""
-        return cls(open_key_file(folder, randomness, wrap), randomness, key_use)
+        """The vault whose key file is in ``folder``. The file is made on first use; who only
+        verifies says ``create=False``, and gets ``Broken`` ``vault.key_file_missing`` instead."""
+        return cls(open_key_file(folder, randomness, wrap, create=create), randomness, key_use)
 
     @classmethod
     def in_memory(cls, randomness: Randomness) -> Vault:
