@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -317,3 +317,56 @@ async def test_the_database_refuses_a_mandate_one_person_signed(postgres_house: 
         with pytest.raises(asyncpg.CheckViolationError):
             async with house.transaction() as tx:
                 await tx.execute(act)
+
+
+async def test_the_log_holds_a_mandates_life_and_its_signatures(house: House) -> None:
+    people = await house.hire("张三", "李四")
+    mandate_id = await house.give_mandate(terms(), people)
+    async with house.transaction() as tx:
+        mandate = await house.approvals.revoke_mandate(tx, TENANT, mandate_id, T0, actor="person:x")
+    told = await house.told(mandate_id)
+    assert [(e.kind, e.subject_kind) for e in told] == [
+        ("mandate.proposed", "mandate"),
+        ("signature.given", "mandate"),
+        ("signature.given", "mandate"),
+        ("mandate.activated", "mandate"),
+        ("mandate.revoked", "mandate"),
+    ]
+    assert [e.data()["missing"] for e in told[1:3]] == [1, 0]
+    assert told[1].actor == f"person:{people[0].person_id}"
+    assert told[0].data()["digest"] == mandate.digest.hex()
+
+
+@pytest.mark.engine
+async def test_terms_altered_between_proposal_and_signature_are_found(
+    postgres_house: House, database_url: str
+) -> None:
+    house = postgres_house
+    one, two = await house.hire("张三", "李四")
+    mandate_id = await house.give_mandate(terms(), [one])
+    superuser = await asyncpg.connect(database_url)
+    await superuser.execute("ALTER TABLE mandates DISABLE TRIGGER mandate_guard")
+    await superuser.execute("UPDATE mandates SET daily_fen = daily_fen * 100")
+    await superuser.close()
+    async with house.transaction() as tx:
+        mandate = await house.approvals.mandate(tx, TENANT, mandate_id)
+    with pytest.raises(Broken) as broken:
+        await house.sign(two, house.approvals.subject_of(mandate))
+    assert broken.value.code == "approvals.mandate_altered"
+
+
+async def test_a_time_without_its_zone_is_refused_and_zones_do_not_change_the_digest(
+    house: House,
+) -> None:
+    china = timezone(timedelta(hours=8))
+    people = await house.hire("张三", "李四")
+    naive = terms(valid_until=datetime(2027, 1, 1))
+    with pytest.raises(Refused) as refused:
+        await house.give_mandate(naive, people)
+    assert refused.value.code == "approvals.bad_validity"
+    local = terms(valid_from=T0.astimezone(china))
+    mandate_id = await house.give_mandate(local, people)
+    assert await decide(house, ask()) == [mandate_id]
+    async with house.transaction() as tx:
+        mandate = await house.approvals.mandate(tx, TENANT, mandate_id)
+    assert mandate.digest == rules.mandate_digest(mandate_id, terms())

@@ -247,3 +247,20 @@ async def test_bank_accounts_are_never_deleted(postgres_house: House) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with postgres_house.transaction() as tx:
             await tx.execute("DELETE FROM bank_accounts")
+
+
+async def test_the_log_is_told_who_changed_what_and_never_the_number(house: House) -> None:
+    async with house.transaction() as tx:
+        a = await house.accounts.create(tx, TENANT, house.new_account(), actor="person:zhang")
+        stop = BankAccountChange(state=AccountState.STOPPED)
+        await house.accounts.update(tx, TENANT, a.bank_account_id, 1, stop, actor="person:li")
+    told = await house.told(a.bank_account_id)
+    assert [(e.kind, e.subject_kind, e.actor) for e in told] == [
+        ("bank_account.created", "bank_account", "person:zhang"),
+        ("bank_account.changed", "bank_account", "person:li"),
+    ]
+    assert told[1].data()["state"] == "stopped" and told[0].data()["last_four"] == "0417"
+    assert all(a.account.encode() not in e.body for e in told)
+    with pytest.raises(Conflict):
+        await house.open_account()
+    assert len(await house.told(a.bank_account_id)) == 2

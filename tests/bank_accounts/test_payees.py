@@ -105,3 +105,17 @@ async def test_a_version_is_never_changed(postgres_house: House) -> None:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with postgres_house.transaction() as tx:
                 await tx.execute(act)
+
+
+async def test_the_log_is_told_of_each_version_and_never_the_number(house: House) -> None:
+    async with house.transaction() as tx:
+        payee = await house.payees.create(tx, TENANT, SUPPLIER, actor="person:zhang")
+        change = PayeeChange(account="998877665544")
+        await house.payees.update(tx, TENANT, payee.payee_id, 1, change, actor="person:li")
+    told = await house.told(payee.payee_id)
+    assert [(e.kind, e.actor) for e in told] == [
+        ("payee.created", "person:zhang"),
+        ("payee.changed", "person:li"),
+    ]
+    assert told[1].data()["last_four"] == "5544"
+    assert all(b"998877665544" not in e.body for e in told)

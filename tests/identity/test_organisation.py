@@ -154,3 +154,24 @@ async def test_the_application_deletes_no_identity(postgres_house: House) -> Non
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with postgres_house.transaction() as tx:
                 await tx.execute(f"DELETE FROM {table}")
+
+
+async def test_the_log_is_told_of_every_record_and_never_a_secret(house: House) -> None:
+    async with house.transaction() as tx:
+        key = await house.identity.create_api_key(tx, TENANT, "erp", bearer=True, actor="person:x")
+        api_key_id = key.api_key.api_key_id
+        await house.identity.revoke_api_key(tx, TENANT, api_key_id, 1, actor="person:y")
+        unit_id = house.unit.member_unit_id
+        await house.identity.rename(tx, TENANT, MemberUnit, unit_id, 1, "上海公司")
+    told = await house.told(api_key_id)
+    assert [(e.kind, e.actor) for e in told] == [
+        ("api_key.created", "person:x"),
+        ("api_key.changed", "person:y"),
+    ]
+    assert told[1].data()["state"] == "revoked"
+    for event in told:
+        assert not {"sealed_secret", "bearer_hash"} & set(event.data())
+        assert key.secret.encode() not in event.body
+    units = await house.told(unit_id)
+    assert [e.kind for e in units] == ["member_unit.created", "member_unit.changed"]
+    assert units[1].data()["name"] == "上海公司"

@@ -7,7 +7,7 @@ race. Import them into a folder's ``conftest.py``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,10 @@ from caiwutong.approvals.memory import MemoryApprovalStore
 from caiwutong.approvals.model import MandateTerms, Subject
 from caiwutong.approvals.service import Approvals
 from caiwutong.approvals.store import ApprovalStore, PostgresApprovalStore
+from caiwutong.audit.memory import MemoryAuditStore
+from caiwutong.audit.model import Event
+from caiwutong.audit.service import Audit
+from caiwutong.audit.store import AuditStore, PostgresAuditStore
 from caiwutong.bank_accounts.memory import MemoryBankAccountStore
 from caiwutong.bank_accounts.model import BankAccount, NewBankAccount
 from caiwutong.bank_accounts.payees import Payees
@@ -55,23 +59,28 @@ class House:
     ledger_store: LedgerStore
     account_store: BankAccountStore
     approval_store: ApprovalStore
-    clock: ManualClock = field(default_factory=lambda: ManualClock(T0))
+    audit_store: AuditStore
+    clock: ManualClock
 
     def __post_init__(self) -> None:
         randomness = SystemRandomness()
         self.ids = Ids(self.clock, randomness)
         self.vault = Vault.in_memory(randomness)
+        self.audit = Audit(self.audit_store, self.database, self.ids, self.clock)
         self.identity = Identity(
             self.identity_store,
             vault=self.vault,
             ids=self.ids,
             clock=self.clock,
             randomness=randomness,
+            audit=self.audit,
         )
         self.ledger = Ledger(self.ledger_store)
         self.accounts = self.another_process()
-        self.payees = Payees(self.account_store, vault=self.vault, ids=self.ids, clock=self.clock)
-        self.approvals = Approvals(self.approval_store, self.identity)
+        self.payees = Payees(
+            self.account_store, vault=self.vault, ids=self.ids, clock=self.clock, audit=self.audit
+        )
+        self.approvals = Approvals(self.approval_store, self.identity, self.audit)
         self.door = Authenticator(self.database, self.identity_store, self.vault, self.clock)
         self.keys: dict[UUID, Ed25519PrivateKey] = {}
 
@@ -84,6 +93,7 @@ class House:
             vault=self.vault,
             ids=self.ids,
             clock=self.clock,
+            audit=self.audit,
         )
 
     def transaction(self) -> Any:
@@ -101,6 +111,11 @@ class House:
             self.unit: MemberUnit = await self.identity.create_member_unit(
                 tx, TENANT, self.entity.legal_entity_id, "u01", "华兴贸易上海分公司"
             )
+
+    async def told(self, subject_id: UUID, tenant: str = TENANT) -> list[Event]:
+        """What the audit log was told of a subject, in order."""
+        async with self.transaction() as tx:
+            return await self.audit.timeline(tx, tenant, subject_id)
 
     def new_account(self, account: str = "6222 0212-0417", **more: Any) -> NewBankAccount:
         fields: dict[str, Any] = {
@@ -177,6 +192,7 @@ async def postgres_house(database_url: str) -> AsyncIterator[House]:
 
 
 async def _in_memory() -> House:
+    clock = ManualClock(T0)
     made = House(
         "memory",
         MemoryDatabase(),
@@ -184,6 +200,8 @@ async def _in_memory() -> House:
         MemoryLedgerStore(),
         MemoryBankAccountStore(),
         MemoryApprovalStore(),
+        MemoryAuditStore(clock),
+        clock,
     )
     await made.found()
     return made
@@ -202,6 +220,8 @@ class _postgres:  # noqa: N801  a context manager, read like a function
             PostgresLedgerStore(),
             PostgresBankAccountStore(),
             PostgresApprovalStore(),
+            PostgresAuditStore(),
+            ManualClock(T0),
         )
         await made.found()
         return made

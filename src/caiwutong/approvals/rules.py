@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import msgspec
@@ -47,8 +47,15 @@ def mandate_digest(mandate_id: UUID, terms: MandateTerms) -> bytes:
     return hashlib.sha256(mandate_id.bytes + _sorted_json.encode(terms)).digest()
 
 
-def check_terms(terms: MandateTerms) -> None:
-    """Refuse terms that could never cover an order, or would never end."""
+def checked_terms(terms: MandateTerms) -> MandateTerms:
+    """The terms with their times in UTC, as they are kept and signed. Raises Refused for terms
+    that could never cover an order, or would never end."""
+    if terms.valid_from.tzinfo is None or terms.valid_until.tzinfo is None:
+        raise Refused(
+            "approvals.bad_validity",
+            "The mandate's times do not say in which time zone they are.",
+            "Write times with their offset, for example 2026-12-01T00:00:00+08:00.",
+        )
     if not 0 < terms.per_payment_fen <= MAX_AMOUNT_FEN or not 0 < terms.daily_fen <= 10**17:
         raise Refused(
             "approvals.bad_limit",
@@ -74,6 +81,11 @@ def check_terms(terms: MandateTerms) -> None:
             "The mandate names no payee; nobody is not anybody.",
             "Name the payees, or write any.",
         )
+    return msgspec.structs.replace(
+        terms,
+        valid_from=terms.valid_from.astimezone(UTC),
+        valid_until=terms.valid_until.astimezone(UTC),
+    )
 
 
 @dataclass(slots=True)

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import msgspec
 
+from caiwutong.audit.service import Audit
 from caiwutong.bank_accounts import rules
 from caiwutong.bank_accounts.model import NewPayee, Payee, PayeeChange, PayeeRow, PayeeState
 from caiwutong.bank_accounts.service import Fields
 from caiwutong.bank_accounts.store import BankAccountStore
 from caiwutong.db.database import Tx
+from caiwutong.identity.telling import SYSTEM, Teller
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import Conflict, NotFound
 from caiwutong.kernel.ids import Ids
@@ -24,13 +26,22 @@ _RECORD_CLASS = "payee"
 class Payees:
     """The payee book (收款人名册) over one store."""
 
-    def __init__(self, store: BankAccountStore, *, vault: Fields, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: BankAccountStore,
+        *,
+        vault: Fields,
+        ids: Ids,
+        clock: Clock,
+        audit: Audit | None = None,
+    ) -> None:
         self._store = store
+        self._log = Teller(audit)
         self._vault = vault
         self._ids = ids
         self._clock = clock
 
-    async def create(self, tx: Tx, tenant: str, new: NewPayee) -> Payee:
+    async def create(self, tx: Tx, tenant: str, new: NewPayee, *, actor: str = SYSTEM) -> Payee:
         """Keep a payee. Raises Refused for what is not well formed. Two payees may share an
         account: the bank checks the name, and one account may be known under two."""
         number = _checked(new.name, new.account, new.bank_code)
@@ -50,10 +61,18 @@ class Payees:
             now,
         )
         await self._store.insert_payee(tx, tenant, row)
+        await self._log.tell(tx, tenant, "payee.created", payee_id, actor, _told(row))
         return self._open(tenant, row)
 
     async def update(
-        self, tx: Tx, tenant: str, payee_id: UUID, version: int, change: PayeeChange
+        self,
+        tx: Tx,
+        tenant: str,
+        payee_id: UUID,
+        version: int,
+        change: PayeeChange,
+        *,
+        actor: str = SYSTEM,
     ) -> Payee:
         """The payee with these changes, one version on; older versions stay readable. Raises
         NotFound; Conflict when ``version`` is not the present one; Refused."""
@@ -84,6 +103,7 @@ class Payees:
         )
         if not await self._store.insert_payee(tx, tenant, row):
             raise _changed(before, None)
+        await self._log.tell(tx, tenant, "payee.changed", payee_id, actor, _told(row))
         return self._open(tenant, row)
 
     async def get(self, tx: Tx, tenant: str, payee_id: UUID) -> Payee:
@@ -137,6 +157,12 @@ def _checked(name: str, account: str, bank_code: str) -> str:
     if bank_code:
         rules.check_bank_code(bank_code)
     return rules.normalise_account(account)
+
+
+def _told(row: PayeeRow) -> dict[str, object]:
+    """What the log is told: all but the number, of which only the last four."""
+    shown = ("version", "name", "last_four", "bank_code", "bank_name", "state")
+    return {n: getattr(row, n) for n in shown}
 
 
 def _place(tenant: str, payee_id: UUID) -> bytes:

@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 from weakref import WeakSet
 
+from caiwutong.audit.service import Audit
 from caiwutong.bank_accounts import rules
 from caiwutong.bank_accounts.model import (
     AccountState,
@@ -26,6 +27,7 @@ from caiwutong.bank_accounts.model import (
 from caiwutong.bank_accounts.store import BankAccountStore
 from caiwutong.db.database import Tx
 from caiwutong.identity.model import LegalEntity, MemberUnit
+from caiwutong.identity.telling import SYSTEM, Teller
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import Conflict, NotFound, Refusal, Refused
 from caiwutong.kernel.ids import Ids
@@ -74,8 +76,10 @@ class BankAccounts:
         vault: Fields,
         ids: Ids,
         clock: Clock,
+        audit: Audit | None = None,
     ) -> None:
         self._store = store
+        self._log = Teller(audit)
         self._ledger = ledger
         self._units = units
         self._vault = vault
@@ -148,7 +152,9 @@ class BankAccounts:
         rows = await self._store.page(tx, tenant, _FIRST, None, rail, _EVERYTHING)
         return [self._open(tenant, row) for row in rows if row.state != AccountState.CLOSED]
 
-    async def create(self, tx: Tx, tenant: str, new: NewBankAccount) -> BankAccount:
+    async def create(
+        self, tx: Tx, tenant: str, new: NewBankAccount, *, actor: str = SYSTEM
+    ) -> BankAccount:
         """Add an account with its ledger accounts and, if given, its opening entry.
 
         Raises Refused for what is not well formed, NotFound for an unknown unit, Conflict when
@@ -196,6 +202,10 @@ class BankAccounts:
         book = Account(ledger_id, code, new.name, NormalSide.DEBIT, new.currency, new.overdraft_fen)
         await self._ledger.open_accounts(tx, tenant, [book], now)
         await self._enter_opening(tx, tenant, row, books, new.opening_balance_fen, now)
+        await self._log.tell(
+            tx, tenant, "bank_account.created", account_id, actor,
+            _told(row) | {"opening_balance_fen": new.opening_balance_fen},
+        )  # fmt: skip
         return self._open(tenant, row)
 
     async def update(
@@ -205,6 +215,8 @@ class BankAccounts:
         bank_account_id: UUID,
         version: int,
         change: BankAccountChange,
+        *,
+        actor: str = SYSTEM,
     ) -> BankAccount:
         """The account with these changes, one version on. Raises NotFound; Conflict when
         ``version`` is not the present one; Refused when it is closed, or uses more than the new
@@ -223,6 +235,9 @@ class BankAccounts:
             await self._ledger.change_overdraft(
                 tx, tenant, row.ledger_account_id, after.overdraft_fen
             )
+        await self._log.tell(
+            tx, tenant, "bank_account.changed", bank_account_id, actor, _told(after)
+        )
         return self._open(tenant, after)
 
     async def entity_accounts(self, tx: Tx, tenant: str, legal_entity_id: UUID) -> EntityAccounts:
@@ -317,6 +332,12 @@ class BankAccounts:
         kept once it is durable."""
         self._writing.add(tx)
         tx.after_commit(self.forget)
+
+
+def _told(row: BankAccountRow) -> dict[str, object]:
+    """What the log is told: all but the number, of which only the last four."""
+    hidden = {"bank_account_id", "account_sealed", "account_index", "created_at"}
+    return {n: getattr(row, n) for n in row.__struct_fields__ if n not in hidden}
 
 
 def _place(tenant: str, bank_account_id: UUID) -> bytes:

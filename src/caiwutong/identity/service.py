@@ -14,6 +14,8 @@ from uuid import UUID
 
 import msgspec
 
+from caiwutong.audit.model import NO_SUBJECT
+from caiwutong.audit.service import Audit
 from caiwutong.db.database import Tx
 from caiwutong.identity import rules
 from caiwutong.identity.model import (
@@ -32,7 +34,8 @@ from caiwutong.identity.model import (
     Tenant,
 )
 from caiwutong.identity.signatures import check_public_key
-from caiwutong.identity.store import IdentityStore
+from caiwutong.identity.store import IdentityStore, id_of
+from caiwutong.identity.telling import SYSTEM, Teller
 from caiwutong.kernel.clock import Clock, Randomness
 from caiwutong.kernel.errors import Conflict, NotFound
 from caiwutong.kernel.ids import Ids
@@ -48,6 +51,16 @@ _WORDS: dict[type[Record], tuple[str, str]] = {
     Person: ("identity.no_such_person", "person"),
     ApiKeyRow: ("identity.no_such_api_key", "API key"),
 }
+
+_KINDS: dict[type[Record], str] = {
+    EnterpriseGroup: "group",
+    LegalEntity: "legal_entity",
+    MemberUnit: "member_unit",
+    AccountingEntity: "accounting_entity",
+    Person: "person",
+    ApiKeyRow: "api_key",
+}
+_NOT_TOLD = frozenset({"sealed_secret", "bearer_hash", "public_key", "created_at"})
 
 
 class SecretWrap(Protocol):
@@ -69,8 +82,10 @@ class Identity:
         ids: Ids,
         clock: Clock,
         randomness: Randomness,
+        audit: Audit | None = None,
     ) -> None:
         self._store = store
+        self._log = Teller(audit)
         self._vault = vault
         self._ids = ids
         self._clock = clock
@@ -78,7 +93,9 @@ class Identity:
 
     # --- tenants --------------------------------------------------------------------------
 
-    async def create_tenant(self, tx: Tx, tenant: str, name: str, *, demo: bool = False) -> Tenant:
+    async def create_tenant(
+        self, tx: Tx, tenant: str, name: str, *, demo: bool = False, actor: str = SYSTEM
+    ) -> Tenant:
         """A new, empty tenant. Raises Refused, or Conflict when the name is taken."""
         rules.check_tenant(tenant)
         rules.check_name(name)
@@ -89,6 +106,9 @@ class Identity:
                 f"There is a tenant {tenant} already.",
                 "Use it, or choose another short name.",
             )
+        await self._log.tell(
+            tx, tenant, "tenant.created", NO_SUBJECT, actor, {"name": name, "demo": demo}
+        )
         return made
 
     async def tenant(self, tx: Tx, tenant: str) -> Tenant:
@@ -108,40 +128,64 @@ class Identity:
 
     # --- organisation ---------------------------------------------------------------------
 
-    async def create_group(self, tx: Tx, tenant: str, code: str, name: str) -> EnterpriseGroup:
+    async def create_group(
+        self, tx: Tx, tenant: str, code: str, name: str, *, actor: str = SYSTEM
+    ) -> EnterpriseGroup:
         """企业集团. Raises Refused, NotFound for the tenant, Conflict when the code is taken."""
         _check(code, name)
         await self.tenant(tx, tenant)
         row = EnterpriseGroup(self._ids.new(), code, name, 1, self._clock.now())
-        return await self._add(tx, tenant, row, f"code {code}")
+        return await self._add(tx, tenant, row, f"code {code}", actor)
 
     async def create_legal_entity(
-        self, tx: Tx, tenant: str, group_id: UUID, code: str, name: str, uscc: str
+        self,
+        tx: Tx,
+        tenant: str,
+        group_id: UUID,
+        code: str,
+        name: str,
+        uscc: str,
+        *,
+        actor: str = SYSTEM,
     ) -> LegalEntity:
         """法人主体 of a group, its 统一社会信用代码 checked."""
         _check(code, name)
         number = rules.check_uscc(uscc)
         await self.group(tx, tenant, group_id)
         row = LegalEntity(self._ids.new(), group_id, code, name, number, 1, self._clock.now())
-        return await self._add(tx, tenant, row, f"code {code} or {number}")
+        return await self._add(tx, tenant, row, f"code {code} or {number}", actor)
 
     async def create_member_unit(
-        self, tx: Tx, tenant: str, legal_entity_id: UUID, code: str, name: str
+        self,
+        tx: Tx,
+        tenant: str,
+        legal_entity_id: UUID,
+        code: str,
+        name: str,
+        *,
+        actor: str = SYSTEM,
     ) -> MemberUnit:
         """成员单位 of a legal entity."""
         _check(code, name)
         await self.legal_entity(tx, tenant, legal_entity_id)
         row = MemberUnit(self._ids.new(), legal_entity_id, code, name, 1, self._clock.now())
-        return await self._add(tx, tenant, row, f"code {code}")
+        return await self._add(tx, tenant, row, f"code {code}", actor)
 
     async def create_accounting_entity(
-        self, tx: Tx, tenant: str, member_unit_id: UUID, code: str, name: str
+        self,
+        tx: Tx,
+        tenant: str,
+        member_unit_id: UUID,
+        code: str,
+        name: str,
+        *,
+        actor: str = SYSTEM,
     ) -> AccountingEntity:
         """核算主体 of a member unit."""
         _check(code, name)
         await self.member_unit(tx, tenant, member_unit_id)
         row = AccountingEntity(self._ids.new(), member_unit_id, code, name, 1, self._clock.now())
-        return await self._add(tx, tenant, row, f"code {code}")
+        return await self._add(tx, tenant, row, f"code {code}", actor)
 
     async def group(self, tx: Tx, tenant: str, group_id: UUID) -> EnterpriseGroup:
         return await self._find(tx, tenant, EnterpriseGroup, group_id)
@@ -163,12 +207,20 @@ class Identity:
         return await self._store.page(tx, tenant, kind, after or _FIRST, limit)
 
     async def rename(
-        self, tx: Tx, tenant: str, kind: type[R], record_id: UUID, version: int, name: str
+        self,
+        tx: Tx,
+        tenant: str,
+        kind: type[R],
+        record_id: UUID,
+        version: int,
+        name: str,
+        *,
+        actor: str = SYSTEM,
     ) -> R:
         """Another name for a record; codes and numbers never change, books refer to them."""
         rules.check_name(name)
         before = await self._find(tx, tenant, kind, record_id)
-        return await self._change(tx, tenant, before, version, name=name)
+        return await self._change(tx, tenant, before, version, actor, name=name)
 
     # --- people ---------------------------------------------------------------------------
 
@@ -180,6 +232,8 @@ class Identity:
         role: str,
         algorithm: KeyAlgorithm,
         public_key: bytes,
+        *,
+        actor: str = SYSTEM,
     ) -> Person:
         """人员, known by a public key that no other person has. The private key stays with them.
 
@@ -199,7 +253,7 @@ class Identity:
             1,
             self._clock.now(),
         )
-        return await self._add(tx, tenant, row, "public key")
+        return await self._add(tx, tenant, row, "public key", actor)
 
     async def person(self, tx: Tx, tenant: str, person_id: UUID) -> Person:
         return await self._find(tx, tenant, Person, person_id)
@@ -213,19 +267,26 @@ class Identity:
         *,
         role: str | None = None,
         state: PersonState | None = None,
+        actor: str = SYSTEM,
     ) -> Person:
         """Another role label, or someone who left and may not sign any more."""
         before = await self.person(tx, tenant, person_id)
         if role is not None:
             rules.check_name(role)
         return await self._change(
-            tx, tenant, before, version, role=role or before.role, state=state or before.state
+            tx,
+            tenant,
+            before,
+            version,
+            actor,
+            role=role or before.role,
+            state=state or before.state,
         )
 
     # --- API keys -------------------------------------------------------------------------
 
     async def create_api_key(
-        self, tx: Tx, tenant: str, name: str, *, bearer: bool = False
+        self, tx: Tx, tenant: str, name: str, *, bearer: bool = False, actor: str = SYSTEM
     ) -> ApiKeySecrets:
         """A service account and its secrets, shown this once. It may pay nothing without people
         until it has a mandate."""
@@ -244,7 +305,7 @@ class Identity:
             self._clock.now(),
             None,
         )
-        await self._add(tx, tenant, row, f"name {name}")
+        await self._add(tx, tenant, row, f"name {name}", actor)
         return ApiKeySecrets(_api_key(tenant, row), _text(secret), token)
 
     async def api_key(self, tx: Tx, tenant: str, api_key_id: UUID) -> ApiKey:
@@ -257,25 +318,35 @@ class Identity:
         rows = await self._store.page(tx, tenant, ApiKeyRow, after or _FIRST, limit)
         return [_api_key(tenant, row) for row in rows]
 
-    async def revoke_api_key(self, tx: Tx, tenant: str, api_key_id: UUID, version: int) -> ApiKey:
+    async def revoke_api_key(
+        self, tx: Tx, tenant: str, api_key_id: UUID, version: int, *, actor: str = SYSTEM
+    ) -> ApiKey:
         """End a key for good. Works everywhere within five seconds."""
         before = await self._find(tx, tenant, ApiKeyRow, api_key_id)
         if before.state == ApiKeyState.REVOKED:
             return _api_key(tenant, before)
         after = await self._change(
-            tx, tenant, before, version, state=ApiKeyState.REVOKED, ended_at=self._clock.now()
+            tx,
+            tenant,
+            before,
+            version,
+            actor,
+            state=ApiKeyState.REVOKED,
+            ended_at=self._clock.now(),
         )
         return _api_key(tenant, after)
 
     # --- shared ---------------------------------------------------------------------------
 
-    async def _add(self, tx: Tx, tenant: str, record: R, what: str) -> R:
+    async def _add(self, tx: Tx, tenant: str, record: R, what: str, actor: str) -> R:
         if not await self._store.insert(tx, tenant, record):
             raise Conflict(
                 "identity.taken",
                 f"There is another {_WORDS[type(record)][1]} with this {what}.",
                 "Use the existing one, or choose another.",
             )
+        kind = f"{_KINDS[type(record)]}.created"
+        await self._log.tell(tx, tenant, kind, id_of(record), actor, _public(record))
         return record
 
     async def _find(self, tx: Tx, tenant: str, kind: type[R], record_id: UUID) -> R:
@@ -285,7 +356,9 @@ class Identity:
             raise NotFound(code, f"There is no {words} {record_id}.", "List them and name one.")
         return found
 
-    async def _change(self, tx: Tx, tenant: str, before: R, version: int, **changes: object) -> R:
+    async def _change(
+        self, tx: Tx, tenant: str, before: R, version: int, actor: str, **changes: object
+    ) -> R:
         after = msgspec.structs.replace(before, version=version + 1, **changes)
         if before.version != version or not await self._store.update(tx, tenant, after, version):
             raise Conflict(
@@ -293,6 +366,8 @@ class Identity:
                 f"The {_WORDS[type(before)][1]} changed since version {version} was read.",
                 "Read it again, look at what changed, and send the change with the new version.",
             )
+        kind = f"{_KINDS[type(before)]}.changed"
+        await self._log.tell(tx, tenant, kind, id_of(before), actor, changes)
         return after
 
 
@@ -315,3 +390,11 @@ def _api_key(tenant: str, row: ApiKeyRow) -> ApiKey:
         row.created_at,
         row.bearer_hash is not None,
     )
+
+
+def _public(record: Record) -> dict[str, object]:
+    """What the log is told of a new record: no secret, and of a public key its SHA-256."""
+    told = {n: getattr(record, n) for n in record.__struct_fields__ if n not in _NOT_TOLD}
+    if isinstance(record, Person):
+        told["public_key_sha256"] = hashlib.sha256(record.public_key).hexdigest()
+    return told
