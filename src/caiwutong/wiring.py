@@ -31,7 +31,7 @@ from caiwutong.engines import EngineUrls
 from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.service import Identity
 from caiwutong.identity.store import PostgresIdentityStore
-from caiwutong.kernel.clock import Clock, Randomness, SharedClock, SystemRandomness
+from caiwutong.kernel.clock import Clock, Randomness, SharedClock, SystemClock, SystemRandomness
 from caiwutong.kernel.gathering import Gatherer
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
@@ -127,26 +127,31 @@ def wire(
     """Bind every service to its neighbours."""
     ids = Ids(clock, randomness)
     vault = Vault.at(settings.key_dir, randomness)
-    ledger = Ledger(PostgresLedgerStore())
-    identity_store = PostgresIdentityStore()
-    identity = Identity(identity_store, vault=vault, ids=ids, clock=clock, randomness=randomness)
-    accounts_store = PostgresBankAccountStore()
-    bank_accounts = BankAccounts(
-        accounts_store, ledger=ledger, units=identity, vault=vault, ids=ids, clock=clock
-    )
-    approvals = Approvals(PostgresApprovalStore(), identity)
     audit_store = PostgresAuditStore()
     sealer = Sealer(database, audit_store, vault, HeadsFile(settings.heads_dir), clock, idle_s=0.1)
     audit = Audit(audit_store, database, ids, clock, sealer.wake)
+    ledger = Ledger(PostgresLedgerStore())
+    identity_store = PostgresIdentityStore()
+    identity = Identity(
+        identity_store, vault=vault, ids=ids, clock=clock, randomness=randomness, audit=audit
+    )
+    accounts_store = PostgresBankAccountStore()
+    bank_accounts = BankAccounts(
+        accounts_store, ledger=ledger, units=identity, vault=vault, ids=ids, clock=clock,
+        audit=audit,
+    )  # fmt: skip
+    approvals = Approvals(PostgresApprovalStore(), identity, audit)
     payments = _wire_payments(
         database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
     )
     return Services(
         settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
         database=database, identity=identity,
-        authenticator=Authenticator(database, identity_store, vault, clock), ledger=ledger,
+        # Callers sign by the machine's time, not by a business clock that may run ahead.
+        authenticator=Authenticator(database, identity_store, vault, SystemClock()), ledger=ledger,
         bank_accounts=bank_accounts,
-        payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock), approvals=approvals,
+        payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
+        approvals=approvals,
         audit=audit, sealer=sealer, rails=rails, payments=payments,
     )  # fmt: skip
 
