@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from tests.sandbox.conftest import Stage, stage, until
 
 from caiwutong.kernel.money import yuan
@@ -15,7 +17,8 @@ from caiwutong.rails.bank_direct import codec, reports
 from caiwutong.rails.bank_direct import messages as b
 from caiwutong.rails.bank_direct.envelope import read_form
 from caiwutong.rails.bank_direct.keys import load_keys
-from caiwutong.rails.contract import ReportKind
+from caiwutong.rails.contract import BadMessage, ReportKind
+from caiwutong.sandbox.books import Instruction
 from caiwutong.sandbox.faults import FaultKind, Rule
 from caiwutong.sandbox.world import OwnAccount, Payee
 
@@ -234,3 +237,130 @@ async def _lines(teller: Teller) -> tuple[Any, ...]:
     answer = await teller.say(a.StatementRequest(queries=(query,)))
     assert isinstance(answer.body, a.StatementAnswer)
     return reports.lines_of(answer.body, teller.account.account)
+
+
+async def test_lost_requests_and_replies_leave_the_truth_in_the_query(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        payee = s.payee("ok", teller.bank)
+        for kind, standing in (("lost_request", "not_found"), ("lost_reply", "AUT")):
+            await s.hub.admin("PUT", "faults", {"rules": [{"kind": kind}]})
+            reference = teller.reference()
+            request_id = codec.pay_request_id(s.clock.now(), reference)
+            with pytest.raises(aiohttp.ClientError):
+                await teller.say(teller.request(payee, 1_00, reference), request_id)
+            assert await teller.standing(reference) == standing
+
+
+async def test_a_late_message_is_taken_while_its_signature_is_fresh_and_not_after(
+    folder: Path,
+) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        payee = s.payee("ok", teller.bank)
+        for delay_s, standing in ((1_800, "AUT"), (3_601, "not_found")):
+            late = {"kind": "late", "delay_s": delay_s}
+            await s.hub.admin("PUT", "faults", {"rules": [late]})
+            reference = teller.reference()
+            request_id = codec.pay_request_id(s.clock.now(), reference)
+            with pytest.raises(aiohttp.ClientError):
+                await teller.say(teller.request(payee, 1_00, reference), request_id)
+            assert await teller.standing(reference) == "not_found"
+            s.clock.advance(delay_s)
+            s.sandbox.network.timers.advance()
+            assert await teller.standing(reference) == standing
+
+
+async def test_a_wrong_signature_on_the_answer_is_seen(folder: Path) -> None:
+    async with stage(folder, Rule(kind=FaultKind.WRONG_SIGNATURE)) as s:
+        teller = Teller(s)
+        with pytest.raises(BadMessage) as seen:
+            await teller.pay(s.payee("ok", teller.bank), 1_00)
+        assert seen.value.code == "bank_direct.signature"
+        assert await teller.standing("20261123DIR000000001") == "AUT"
+
+
+@pytest.mark.parametrize(("kind", "count"), [("lost_notice", 0), ("duplicate", 2)])
+async def test_notices_may_be_lost_or_come_twice(folder: Path, kind: str, count: int) -> None:
+    async with stage(folder, Rule(kind=FaultKind(kind))) as s:
+        teller = Teller(s)
+        reference = await teller.pay(s.payee("ok", teller.bank), 1_00)
+        await teller.advance_until(reference, "FIN/S")
+        await until(lambda: len(s.hub.notices) == count)
+
+
+async def test_a_stranger_and_a_stale_message_are_turned_away(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        request = teller.request(s.payee("ok", teller.bank), 1_00, "STALE")
+        raw = codec.encode_request(
+            request,
+            user_id=teller.user,
+            request_id="R",
+            at=s.clock.now() - timedelta(hours=2),
+            keys=teller.keys,
+        )
+        async with aiohttp.ClientSession() as http:
+            for body in (raw, raw.replace(b"UID=N", b"UID=X"), b"nonsense"):
+                async with http.post(teller.url, data=body) as answer:
+                    assert answer.status == 400
+        assert await teller.standing("STALE") == "not_found"
+
+
+async def test_money_from_outside_is_booked_and_told(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        wish = {"payee_account": teller.account.account, "amount_fen": 9_00}
+        await s.hub.admin("POST", "incoming", wish)
+        await s.hub.admin("POST", "net")
+        await until(lambda: s.hub.notices)
+        event = teller.notices()[0].event
+        assert isinstance(event, b.AccountChange)
+        assert (event.side, event.amount) == ("C", "9.00")
+        line = (await _lines(teller))[-1]
+        assert (line.kind, line.amount_fen, line.reference) == ("incoming", 9_00, "")
+        assert line.line_id == event.line_id
+
+
+async def test_past_balances_and_long_statements_are_paged(folder: Path) -> None:
+    async with stage(folder) as s:
+        teller = Teller(s)
+        book = s.sandbox.network.books[teller.bank]
+        payee = s.payee("ok", teller.bank)
+        for number in range(250):
+            at = s.clock.now()
+            order = Instruction(
+                teller.bank,
+                f"P{number}",
+                teller.account.account,
+                teller.account.name,
+                payee.account,
+                payee.name,
+                teller.bank,
+                1_00,
+            )
+            book.begin(order, at)
+            book.complete(teller.bank, f"P{number}", at)
+        query = a.StatementQuery(
+            account=teller.account.account, from_day="20261101", to_day="20261130"
+        )
+        first = (await teller.say(a.StatementRequest(queries=(query,)))).body
+        assert isinstance(first, a.StatementAnswer)
+        assert len(first.entries) == 200 and first.control[0].more == "Y"
+        rest = await teller.say(
+            a.StatementRequest(queries=(query,), break_points=first.break_points)
+        )
+        assert isinstance(rest.body, a.StatementAnswer)
+        assert len(rest.body.entries) == 51 and rest.body.control[0].more == "N"
+        ids = [entry.line_id for entry in (*first.entries, *rest.body.entries)]
+        assert len(set(ids)) == 251
+
+        s.clock.advance(86_400)
+        past = a.PastBalancesQuery(
+            account=teller.account.account, from_day="20261122", to_day="20261123"
+        )
+        answer = (await teller.say(a.PastBalancesRequest(queries=(past,)))).body
+        assert isinstance(answer, a.PastBalancesAnswer)
+        assert [(p.day, p.balance) for p in answer.balances] == [
+            ("20261123", yuan(teller.account.opening_fen - 250_00, grouped=False))
+        ]
