@@ -10,6 +10,8 @@ from caiwutong.crypto.gm import (
     DEFAULT_DISTID,
     Sm2PrivateKey,
     Sm2PublicKey,
+    gmssl_engine,
+    libcrypto_engine,
     signature_to_der,
     signature_to_raw,
     sm2_backend,
@@ -54,9 +56,22 @@ def plain_verify(point: bytes, digest: bytes, raw: bytes) -> bool:
     return (int.from_bytes(digest) + x1) % N == r
 
 
-def test_both_engines_are_present_here() -> None:
-    assert [each.name for each in ENGINES] == ["libcrypto", "gmssl_pyx"]
-    assert sm2_backend() == "libcrypto"
+def test_the_wheel_is_always_there_and_libcrypto_goes_before_it() -> None:
+    names = [each.name for each in ENGINES]
+    assert names[-1] == "gmssl_pyx"
+    assert names[:-1] == (["libcrypto"] if libcrypto_engine.find() else [])
+    assert sm2_backend() == names[0]
+
+
+def test_an_engine_that_fails_the_published_example_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Wrong(gmssl_engine.GmsslEngine):
+        def load_secret(self, secret: bytes) -> gmssl_engine.GmsslSigner:
+            return gmssl_engine.GmsslSigner(bytes(31) + b"\x07")
+
+    monkeypatch.setattr(libcrypto_engine, "find", Wrong)
+    assert [type(each) for each in sm2_backends()] == [gmssl_engine.GmsslEngine]
 
 
 def test_the_identity_hash_and_digest_are_those_of_the_standard() -> None:

@@ -50,8 +50,3 @@ class GmsslEngine:
 
     def load_point(self, point: bytes) -> GmsslVerifier:
         return GmsslVerifier(point)
-
-
-def find() -> GmsslEngine | None:
-    """The engine. Always there: the wheel is a dependency of ours."""
-    return GmsslEngine()

@@ -8,6 +8,7 @@ the one spelling of a signature.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from caiwutong.crypto.gm import gmssl_engine, libcrypto_engine
@@ -142,8 +143,8 @@ def identity_hash(distid: bytes, point: bytes) -> bytes:
 
 
 def sm2_backends() -> tuple[Sm2Backend, ...]:
-    """The engines that are present here and passed the published example, fastest first."""
-    return _PRESENT
+    """Every engine that is present here and passes the published example, preferred first."""
+    return tuple(each for each in _candidates() if _passes_published_example(each))
 
 
 def sm2_backend() -> str:
@@ -189,16 +190,21 @@ def _bad_key(detail: str) -> Refused:
     )
 
 
-def _find_backends() -> tuple[Sm2Backend, ...]:
-    candidates: list[Sm2Backend | None] = [libcrypto_engine.find(), gmssl_engine.find()]
-    return tuple(each for each in candidates if each and _passes_published_example(each))
+def _candidates() -> Iterator[Sm2Backend]:
+    if libcrypto := libcrypto_engine.find():
+        yield libcrypto
+    yield gmssl_engine.GmsslEngine()
 
 
-_PRESENT = _find_backends()
-if not _PRESENT:
+def _choose() -> Sm2Backend:
+    for each in _candidates():
+        if _passes_published_example(each):
+            return each
     raise Broken(
         "crypto.no_sm2",
         "Neither libcrypto 3 nor gmssl_pyx passes the published SM2 example.",
         "Reinstall the package with its dependencies.",
     )
-_CHOSEN = _PRESENT[0]
+
+
+_CHOSEN = _choose()
