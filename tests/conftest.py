@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
+import hypothesis
 import pytest
 
 from caiwutong.db.migrate import migrate
@@ -12,6 +13,10 @@ from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
 from caiwutong.kernel.ids import Ids
 from support.engines import EngineSession
+
+# A busy machine is no counterexample.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 def migrated(url: str) -> None:
