@@ -38,6 +38,13 @@ def database_url(engines: EngineSession) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def shared_database_url(engines: EngineSession) -> Iterator[str]:
+    """A migrated database for all tests of a file that keep to a tenant of their own."""
+    with engines.database(migrated) as url:
+        yield url
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[PostgresDatabase]:
     """A fresh database, opened as the application opens it: as ``caiwutong_app``."""

@@ -32,7 +32,6 @@ from caiwutong.ledger.model import (
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
 
-T = "demo"
 START = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
 
 
@@ -41,6 +40,7 @@ class House:
 
     def __init__(self, database: Database, ledger: Ledger, ids: Ids) -> None:
         self.database, self.ledger, self.ids = database, ledger, ids
+        self.tenant = f"t{ids.new().hex[-12:]}"
         self.bank, self.other, self.payable, self.opening = (ids.new() for _ in range(4))
 
     async def open(self, overdraft: int = 0) -> House:
@@ -51,7 +51,7 @@ class House:
             Account(self.opening, "3001", "opening", NormalSide.CREDIT, overdraft_fen=None),
         ]
         async with self.database.transaction() as tx:
-            await self.ledger.open_accounts(tx, T, accounts, START)
+            await self.ledger.open_accounts(tx, self.tenant, accounts, START)
         assert await self.do(self.transfer(self.bank, self.opening, 1000_00)) == DONE
         return self
 
@@ -92,16 +92,16 @@ class House:
 
     async def do_all(self, *operations: Operation) -> list[Outcome]:
         async with self.database.transaction() as tx:
-            return await self.ledger.apply_many(tx, T, operations)
+            return await self.ledger.apply_many(tx, self.tenant, operations)
 
     async def figures(self, account: UUID, as_of: datetime | None = None) -> tuple[int, int, int]:
         async with self.database.transaction() as tx:
-            b = await self.ledger.balance(tx, T, account, now=START, as_of=as_of)
+            b = await self.ledger.balance(tx, self.tenant, account, now=START, as_of=as_of)
         return b.posted_fen, b.held_fen, b.available_fen
 
     async def proved(self) -> None:
         async with self.database.transaction() as tx:
-            for proof in await self.ledger.trial_balance(tx, T):
+            for proof in await self.ledger.trial_balance(tx, self.tenant):
                 assert proof.holds, proof
 
 
@@ -112,7 +112,7 @@ async def house(request: pytest.FixtureRequest, ids: Ids) -> AsyncIterator[House
         yield await made.open()
         await made.proved()
     else:
-        database = await PostgresDatabase.connect(request.getfixturevalue("database_url"))
+        database = await PostgresDatabase.connect(request.getfixturevalue("shared_database_url"))
         made = House(database, Ledger(PostgresLedgerStore()), ids)
         yield await made.open()
         await made.proved()
@@ -226,8 +226,8 @@ async def test_holds_expire_by_business_time(house: House) -> None:
     assert isinstance(late, Refusal) and late.code == "ledger.hold_expired"
     async with house.database.transaction() as tx:
         now = START + timedelta(minutes=6)
-        assert await house.ledger.expire_due(tx, T, now, 10) == [short.hold_id]
-        assert await house.ledger.expire_due(tx, T, now, 10) == []
+        assert await house.ledger.expire_due(tx, house.tenant, now, 10) == [short.hold_id]
+        assert await house.ledger.expire_due(tx, house.tenant, now, 10) == []
     assert await house.figures(house.bank) == (1000_00, 200_00, 800_00)
 
 
@@ -235,7 +235,7 @@ async def test_a_kept_hold_does_not_expire(house: House) -> None:
     hold = house.reserve(100_00, expires_at=START + timedelta(minutes=5))
     assert await house.do_all(hold, Keep(hold_id=hold.hold_id, at=START)) == [DONE, DONE]
     async with house.database.transaction() as tx:
-        assert await house.ledger.expire_due(tx, T, START + timedelta(days=9), 10) == []
+        assert await house.ledger.expire_due(tx, house.tenant, START + timedelta(days=9), 10) == []
     assert await house.do(house.post(hold, minutes=60)) == DONE
 
 
@@ -255,7 +255,7 @@ async def test_a_forced_transfer_goes_beyond_and_is_remembered(house: House) -> 
 
 async def test_a_closed_period_takes_no_more(house: House) -> None:
     async with house.database.transaction() as tx:
-        await house.ledger.close_period(tx, T, 202611, START, "person:controller")
+        await house.ledger.close_period(tx, house.tenant, 202611, START, "person:controller")
     refused = await house.do(house.transfer(house.bank, house.opening, 1_00))
     assert isinstance(refused, Refusal) and refused.code == "ledger.period_closed"
     next_month = house.transfer(house.bank, house.opening, 1_00, minutes=60 * 24 * 30)
@@ -267,8 +267,11 @@ async def test_a_correction_puts_both_accounts_back(house: House) -> None:
     await house.do(wrong)
     async with house.database.transaction() as tx:
         back = house.ids.new()
-        assert await house.ledger.correct(tx, T, wrong.transfer_id, back, START) == DONE
-        assert await house.ledger.correct(tx, T, wrong.transfer_id, back, START) == DONE_BEFORE
+        assert await house.ledger.correct(tx, house.tenant, wrong.transfer_id, back, START) == DONE
+        assert (
+            await house.ledger.correct(tx, house.tenant, wrong.transfer_id, back, START)
+            == DONE_BEFORE
+        )
     assert await house.figures(house.bank) == (1000_00, 0, 1000_00)
     assert await house.figures(house.other) == (0, 0, 0)
 
@@ -277,7 +280,7 @@ async def test_an_authorised_overdraft_is_a_limit_like_any_other(house: House, i
     async with house.database.transaction() as tx:
         loan = ids.new()
         account = Account(loan, "1002.o", "overdraft", NormalSide.DEBIT, overdraft_fen=500_00)
-        await house.ledger.open_accounts(tx, T, [account], START)
+        await house.ledger.open_accounts(tx, house.tenant, [account], START)
     assert await house.do(house.transfer(house.bank, loan, 500_00)) == DONE
     refused = await house.do(house.transfer(house.bank, loan, 1))
     assert isinstance(refused, Refusal) and "overdraft 500.00" in refused.detail
