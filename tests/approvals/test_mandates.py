@@ -214,11 +214,12 @@ def test_the_days_limit_is_used_exactly_as_far_as_orders_were_covered(data: st.D
         for n in range(data.draw(st.integers(0, 3)))
     ]
     asks = [ask(a) for a in data.draw(st.lists(st.integers(1, 60), max_size=20))]
+    planned = rules.plan([rules.cover(m) for m in mandates], asks, T0)
     days = {
         key: rules.Day(mandates[key[0].int].terms.daily_fen, 0)
-        for key in rules.candidates(mandates, asks, T0)
+        for key in rules.days_of(planned, asks)
     }
-    outcomes = rules.decide(mandates, days, asks, T0)
+    outcomes = rules.take(planned, days, asks)
     for mandate in mandates:
         covered = sum(
             a.amount_fen for a, o in zip(asks, outcomes, strict=True) if o == mandate.mandate_id

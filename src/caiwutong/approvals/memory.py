@@ -33,15 +33,16 @@ class MemoryApprovalStore:
         self._requests: dict[tuple[str, SubjectKey], tuple[SigningRequest, ...]] = {}
         self._signatures: dict[tuple[str, SubjectKey], tuple[SignatureRow, ...]] = {}
 
-    async def mandates_of_keys(
-        self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]
-    ) -> list[Mandate]:
+    async def active_mandates(self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]) -> list[UUID]:
         keys = set(api_key_ids)
-        return [
-            m
+        return sorted(
+            m.mandate_id
             for (owner, _), m in self._mandates.items()
             if owner == tenant and m.terms.api_key_id in keys and m.state is MandateState.ACTIVE
-        ]
+        )
+
+    async def mandates_by_id(self, tx: Tx, tenant: str, ids: Sequence[UUID]) -> list[Mandate]:
+        return [m for i in ids if (m := self._mandates.get((tenant, i)))]
 
     async def mandate(self, tx: Tx, tenant: str, mandate_id: UUID) -> Mandate | None:
         return self._mandates.get((tenant, mandate_id))

@@ -15,11 +15,9 @@ import msgspec
 from caiwutong.approvals.model import (
     Ask,
     Mandate,
-    MandateState,
     MandateTerms,
     PolicyStep,
     Subject,
-    Usage,
 )
 from caiwutong.kernel.errors import Refusal, Refused
 from caiwutong.kernel.money import MAX_AMOUNT_FEN, yuan
@@ -96,87 +94,111 @@ class Day:
     used_fen: int
 
 
-def candidates(mandates: Sequence[Mandate], asks: Sequence[Ask], now: datetime) -> set[DayKey]:
-    """The days a batch may use: what a store must lock before ``decide``."""
-    by_key = _by_api_key(mandates)
+@dataclass(slots=True, frozen=True)
+class Cover:
+    """A mandate made ready for many questions: its lists as sets."""
+
+    mandate_id: UUID
+    api_key_id: UUID
+    accounts: frozenset[UUID]
+    payees: frozenset[bytes] | None
+    per_payment_fen: int
+    valid_from: datetime
+    valid_until: datetime
+
+
+def cover(mandate: Mandate) -> Cover:
+    """The mandate, ready. Terms never change, so this may be kept."""
+    terms = mandate.terms
+    return Cover(
+        mandate.mandate_id,
+        terms.api_key_id,
+        frozenset(terms.bank_account_ids),
+        None if terms.payees == "any" else frozenset(terms.payees),
+        terms.per_payment_fen,
+        terms.valid_from,
+        terms.valid_until,
+    )
+
+
+Plan = list[list[UUID] | Refusal]
+"""For each ask, in order: the mandates whose terms cover it, oldest first; or why none does."""
+
+
+def plan(active: Sequence[Cover], asks: Sequence[Ask], now: datetime) -> Plan:
+    """Everything that can be said of these asks before a day's limit is looked at."""
+    by_key: dict[UUID, list[Cover]] = {}
+    for one in sorted(active, key=lambda c: c.mandate_id):
+        if one.valid_from <= now < one.valid_until:
+            by_key.setdefault(one.api_key_id, []).append(one)
+    expired = {c.api_key_id for c in active} - by_key.keys()
+    return [_covering(by_key.get(a.api_key_id, ()), a, expired) for a in asks]
+
+
+def days_of(planned: Plan, asks: Sequence[Ask]) -> set[DayKey]:
+    """The days a plan may use: what a store must lock before ``take``."""
     return {
-        (mandate.mandate_id, ask.day)
-        for ask in asks
-        for mandate in by_key.get(ask.api_key_id, ())
-        if _miss(mandate, ask, now) is None
+        (mandate_id, ask.day)
+        for covering, ask in zip(planned, asks, strict=True)
+        if not isinstance(covering, Refusal)
+        for mandate_id in covering
     }
 
 
-def decide(
-    mandates: Sequence[Mandate],
-    days: Mapping[DayKey, Day],
-    asks: Sequence[Ask],
-    now: datetime,
-) -> list[UUID | Refusal]:
-    """For each ask, in order: the mandate that covers it, with its usage taken in ``days``; or
-    why none does. Of several that cover it, the oldest with enough left is used."""
-    by_key = _by_api_key(mandates)
-    return [_decide_one(by_key.get(ask.api_key_id, ()), days, ask, now) for ask in asks]
+def take(planned: Plan, days: Mapping[DayKey, Day], asks: Sequence[Ask]) -> list[UUID | Refusal]:
+    """For each ask, in order: the oldest covering mandate whose day has enough left, its amount
+    taken in ``days``; or why there is none."""
+    return [
+        covering if isinstance(covering, Refusal) else _take_one(covering, days, ask)
+        for covering, ask in zip(planned, asks, strict=True)
+    ]
 
 
-def _by_api_key(mandates: Sequence[Mandate]) -> dict[UUID, list[Mandate]]:
-    by_key: dict[UUID, list[Mandate]] = {}
-    for mandate in sorted(mandates, key=lambda m: m.mandate_id):
-        by_key.setdefault(mandate.terms.api_key_id, []).append(mandate)
-    return by_key
+def _take_one(covering: Sequence[UUID], days: Mapping[DayKey, Day], ask: Ask) -> UUID | Refusal:
+    most_left = 0
+    for mandate_id in covering:
+        day = days.get((mandate_id, ask.day))
+        if day is None:
+            continue
+        left = day.limit_fen - day.used_fen
+        if ask.amount_fen <= left:
+            day.used_fen += ask.amount_fen
+            return mandate_id
+        most_left = max(most_left, left)
+    return _people_instead(
+        "approvals.daily_limit",
+        f"{yuan(most_left)} is left of the mandate's day limit; {yuan(ask.amount_fen)} is needed.",
+    )
 
 
-def _decide_one(
-    mandates: Sequence[Mandate], days: Mapping[DayKey, Day], ask: Ask, now: datetime
-) -> UUID | Refusal:
-    nearest = _NO_MANDATE
-    for mandate in mandates:
-        miss = _miss(mandate, ask, now)
-        if miss is None:
-            day = days.get((mandate.mandate_id, ask.day))
-            if day is not None and day.used_fen + ask.amount_fen <= day.limit_fen:
-                day.used_fen += ask.amount_fen
-                return mandate.mandate_id
-            left = 0 if day is None else day.limit_fen - day.used_fen
-            miss = (
-                5,
-                "approvals.daily_limit",
-                (
-                    f"{yuan(left)} is left of the mandate's day limit; "
-                    f"{yuan(ask.amount_fen)} is needed."
-                ),
+def _covering(mandates: Sequence[Cover], ask: Ask, expired: set[UUID]) -> list[UUID] | Refusal:
+    """Those whose terms cover the ask; or the first reason at which the nearest one fails."""
+    if not mandates:
+        if ask.api_key_id in expired:
+            return _people_instead(
+                "approvals.mandate_not_valid", "No mandate of this API key is valid now."
             )
-        nearest = max(nearest, miss)
-    _, code, detail = nearest
-    return Refusal(code, detail, "The order waits for people's signatures.")
-
-
-Miss = tuple[int, str, str]
-"""How near a mandate came to covering an ask (higher is nearer), code, detail."""
-
-_NO_MANDATE: Miss = 0, "approvals.no_mandate", "No active mandate stands for this API key."
-
-
-def _miss(mandate: Mandate, ask: Ask, now: datetime) -> Miss | None:
-    """Why these terms do not cover the ask, first reason first; None when they do, but for the
-    day's limit."""
-    terms = mandate.terms
-    if mandate.state is not MandateState.ACTIVE or not terms.valid_from <= now < terms.valid_until:
-        return 1, "approvals.mandate_not_valid", "No mandate of this API key is valid now."
-    if ask.bank_account_id not in terms.bank_account_ids:
-        return 2, "approvals.account_not_covered", "No mandate covers this bank account."
-    if terms.payees != "any" and ask.payee_index not in terms.payees:
-        return 3, "approvals.payee_not_covered", "No mandate covers this payee."
-    if ask.amount_fen > terms.per_payment_fen:
-        return (
-            4,
-            "approvals.per_payment_limit",
-            (
-                f"{yuan(ask.amount_fen)} is above the mandate's {yuan(terms.per_payment_fen)} "
-                "per payment."
-            ),
+        return _people_instead("approvals.no_mandate", "No active mandate stands for this API key.")
+    for_account = [m for m in mandates if ask.bank_account_id in m.accounts]
+    if not for_account:
+        return _people_instead(
+            "approvals.account_not_covered", "No mandate covers this bank account."
         )
-    return None
+    for_payee = [m for m in for_account if m.payees is None or ask.payee_index in m.payees]
+    if not for_payee:
+        return _people_instead("approvals.payee_not_covered", "No mandate covers this payee.")
+    covering = [m.mandate_id for m in for_payee if ask.amount_fen <= m.per_payment_fen]
+    if not covering:
+        highest = max(m.per_payment_fen for m in for_payee)
+        return _people_instead(
+            "approvals.per_payment_limit",
+            f"{yuan(ask.amount_fen)} is above the mandate's {yuan(highest)} per payment.",
+        )
+    return covering
+
+
+def _people_instead(code: str, detail: str) -> Refusal:
+    return Refusal(code, detail, "The order waits for people's signatures.")
 
 
 def needed_people(steps: Sequence[PolicyStep], amount_fen: int) -> int:
@@ -202,8 +224,3 @@ def check_policy(steps: Sequence[PolicyStep]) -> None:
             "The steps do not begin at zero, repeat an amount, or ask fewer people for more money.",
             "Give steps from zero upwards with 1 to 9 people, never fewer as amounts rise.",
         )
-
-
-def usage_of(days: Mapping[DayKey, Day]) -> list[Usage]:
-    """The days as values, in lock order."""
-    return [Usage(m, d, day.used_fen, day.limit_fen) for (m, d), day in sorted(days.items())]

@@ -8,7 +8,7 @@ thing calls ``withdraw`` before locking it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -37,6 +37,7 @@ class Approvals(Signing):
 
     def __init__(self, store: ApprovalStore, people: People, audit: Audit | None = None) -> None:
         super().__init__(store, people, audit)
+        self._covers: dict[tuple[str, UUID], rules.Cover] = {}
         self.bind(rules.MANDATE, self._mandate_decided)
 
     async def decide_many(
@@ -50,14 +51,25 @@ class Approvals(Signing):
         """
         if not asks:
             return []
-        mandates = await self._store.mandates_of_keys(tx, tenant, {a.api_key_id for a in asks})
-        wanted = rules.candidates(mandates, asks, now)
+        active = await self._active(tx, tenant, {a.api_key_id for a in asks})
+        planned = rules.plan(active, asks, now)
+        wanted = rules.days_of(planned, asks)
         days = await self._store.lock_days(tx, tenant, wanted, open_missing=True)
         before = {key: day.used_fen for key, day in days.items()}
-        outcomes = rules.decide(mandates, days, asks, now)
+        outcomes = rules.take(planned, days, asks)
         changed = {key: day for key, day in days.items() if day.used_fen != before[key]}
         await self._store.save_days(tx, tenant, changed)
         return outcomes
+
+    async def _active(self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]) -> list[rules.Cover]:
+        """The active mandates of these keys. Whether they are active is asked every time; their
+        terms never change, so they are read once a process."""
+        ids = await self._store.active_mandates(tx, tenant, api_key_ids)
+        missing = [i for i in ids if (tenant, i) not in self._covers]
+        if missing:
+            for mandate in await self._store.mandates_by_id(tx, tenant, missing):
+                self._covers[(tenant, mandate.mandate_id)] = rules.cover(mandate)
+        return [self._covers[(tenant, i)] for i in ids]
 
     async def give_back_many(self, tx: Tx, tenant: str, taken: Sequence[Taken]) -> None:
         """Undo what cancelled orders took of their day. Call once an order, where it becomes

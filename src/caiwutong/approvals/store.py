@@ -32,11 +32,11 @@ SubjectKey = tuple[str, UUID]
 class ApprovalStore(Protocol):
     """Rows of approvals: one for PostgreSQL, one in memory, one contract suite for both."""
 
-    async def mandates_of_keys(
-        self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]
-    ) -> list[Mandate]:
-        """The active mandates of these API keys."""
+    async def active_mandates(self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]) -> list[UUID]:
+        """The ids of the active mandates of these API keys, in order."""
         ...
+
+    async def mandates_by_id(self, tx: Tx, tenant: str, ids: Sequence[UUID]) -> list[Mandate]: ...
 
     async def mandate(self, tx: Tx, tenant: str, mandate_id: UUID) -> Mandate | None:
         """Locked until the transaction ends."""
@@ -115,10 +115,12 @@ class ApprovalStore(Protocol):
 class PostgresApprovalStore:
     """Set-based statements; what is decided is decided under row locks."""
 
-    async def mandates_of_keys(
-        self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]
-    ) -> list[Mandate]:
-        rows = await pg(tx).fetch(_sql["mandates_of_keys"], tenant, list(api_key_ids))
+    async def active_mandates(self, tx: Tx, tenant: str, api_key_ids: Iterable[UUID]) -> list[UUID]:
+        rows = await pg(tx).fetch(_sql["active_mandates"], tenant, list(api_key_ids))
+        return [row[0] for row in rows]
+
+    async def mandates_by_id(self, tx: Tx, tenant: str, ids: Sequence[UUID]) -> list[Mandate]:
+        rows = await pg(tx).fetch(_sql["mandates_by_id"], tenant, list(ids))
         return [_mandate(tenant, row) for row in rows]
 
     async def mandate(self, tx: Tx, tenant: str, mandate_id: UUID) -> Mandate | None:

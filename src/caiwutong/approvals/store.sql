@@ -1,12 +1,17 @@
 -- Rows of approvals. Locks: a mandate's days in (mandate, day) order; a signing request by its row.
 -- Callers that also lock the ledger do so first, always.
 
--- name: mandates_of_keys
--- No lock: terms never change; a mandate revoked at this moment may still cover one last batch.
+-- name: active_mandates
+-- No lock: a mandate revoked at this moment may still cover one last batch.
+SELECT mandate_id FROM mandates
+WHERE tenant = $1 AND api_key_id = ANY ($2::uuid[]) AND state = 'active'
+ORDER BY mandate_id;
+
+-- name: mandates_by_id
 SELECT mandate_id, api_key_id, bank_account_ids, payees, per_payment_fen, daily_fen, valid_from,
        valid_until, digest, maker, state, proposed_at, revoked_at
 FROM mandates
-WHERE tenant = $1 AND api_key_id = ANY ($2::uuid[]) AND state = 'active';
+WHERE tenant = $1 AND mandate_id = ANY ($2::uuid[]);
 
 -- name: mandate
 -- Locked: its state is about to be judged.
