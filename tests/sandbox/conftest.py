@@ -39,7 +39,8 @@ class CardboardHub:
         self.frames: list[m.Frame] = []
         self.bad: list[str] = []
         self.notices: list[tuple[str, bytes]] = []
-        self.refusing = False
+        self.refusing: Callable[[bytes], int] = lambda body: 0
+        """The HTTP status to refuse this body with, or 0 to take it."""
         self._count = 0
         self._session: aiohttp.ClientSession | None = None
         self.port = free_port()
@@ -72,8 +73,8 @@ class CardboardHub:
 
     async def _take(self, request: web.BaseRequest) -> web.Response:
         body = await request.read()
-        if self.refusing:
-            return web.Response(status=503)
+        if status := self.refusing(body):
+            return web.Response(status=status)
         if request.path == CALLBACK_IBPS:
             try:
                 self.frames += codec.decode_frames(body, self.verifier)

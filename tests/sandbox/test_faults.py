@@ -226,6 +226,31 @@ async def test_pushes_wait_for_a_hub_that_is_down_and_come_in_order(folder: Path
         assert health["pushes_waiting"] == 0 and health["pushes_given_up"] == 0
 
 
+async def test_a_hub_in_trouble_gets_its_pushes_when_it_is_well_again(folder: Path) -> None:
+    async with stage(folder) as s:
+        s.hub.refusing = lambda body: 503
+        reference = await s.pay()
+        await s.hub.admin("POST", "net")
+        await asyncio.sleep(0.5)
+        s.hub.refusing = lambda body: 0
+        await until(lambda: s.hub.pushed(m.NettingNotice, reference))
+        assert s.sandbox.pushes.given_up() == 0
+
+
+async def test_one_push_the_hub_refuses_does_not_hold_back_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caiwutong.sandbox.pushes.REFUSED_TRIES", 2)
+    async with stage(folder) as s:
+        s.hub.refusing = lambda body: 400 if b"saps.601" in body else 0
+        reference = await s.pay()
+        s.sandbox.network.net()
+        s.sandbox.network.clear()
+        await until(lambda: s.hub.pushed(m.ClearingNotice, reference))
+        assert s.hub.pushed(m.NettingNotice) == []
+        assert s.sandbox.pushes.given_up() == 1
+
+
 async def test_the_hand_on_the_sandbox_needs_its_token(folder: Path) -> None:
     async with stage(folder) as s, aiohttp.ClientSession() as http:
         base = s.hub.connections["ibps"]["url"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from tests.sandbox.conftest import CardboardHub, stage, until
 
@@ -164,9 +164,7 @@ async def test_the_client_sees_and_does_everything(folder: Path) -> None:
             await do(client.misbehave, "nonsense")
 
 
-async def test_every_command_answers_and_reconcile_can_fail(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_every_command_answers_and_reconcile_can_fail(folder: Path) -> None:
     async with stage(folder) as s:
         reference = await s.pay(10_00)
         await s.hub.admin("POST", "net")
@@ -174,24 +172,30 @@ async def test_every_command_answers_and_reconcile_can_fail(
             "p1", (reference,), 10_00, "completed", s.payer.account, s.payee().account
         )
         hub_says = [said]
+
+        async def payments_of(_: argparse.Namespace) -> list[PaymentFact]:
+            return hub_says
+
         parser = argparse.ArgumentParser()
         cli.add_commands(
-            parser.add_subparsers(), folder_of=lambda _: folder, payments_of=lambda _: hub_says
+            parser.add_subparsers(), folder_of=lambda _: folder, payments_of=payments_of
         )
 
-        async def run(*words: str) -> tuple[int, str]:
-            args = parser.parse_args(["sandbox", *words])
-            code = await asyncio.to_thread(args.run, args)
-            return code, capsys.readouterr().out
+        async def run(*words: str) -> cli.Told:
+            arguments = parser.parse_args(["sandbox", *words])
+            told = await arguments.command(arguments)
+            assert told.words and msgspec.json.encode(told.data)
+            return told
 
-        code, out = await run("reconcile", "--json")
-        assert code == 0 and json.loads(out)["agreement"] == 1.0
+        agreed = await run("reconcile", "--json")
+        assert agreed.status == 0 and agreed.data["agreement"] == 1.0
         hub_says.append(PaymentFact("p2", ("GONE",), 1, "completed", "A", "B"))
-        code, out = await run("reconcile")
-        assert code == 1 and "not_paid_though_the_hub_says_so: payment p2" in out
+        told = await run("reconcile")
+        assert told.status == 1
+        assert "not_paid_though_the_hub_says_so: payment p2" in told.words
         hub_says[1] = PaymentFact("p2", (reference, reference), 1, "completed", "A", "B")
-        code, out = await run("reconcile", "--json")
-        assert code == 1 and json.loads(out)["by_reason"] == {PAID_TWICE: 1}
+        told = await run("reconcile")
+        assert told.status == 1 and told.data["by_reason"] == {PAID_TWICE: 1}
         for words in (
             ["status"],
             ["net"],
@@ -205,7 +209,4 @@ async def test_every_command_answers_and_reconcile_can_fail(
             ["return", reference],
             ["account", s.payer.account, "active"],
         ):
-            code, out = await run(*words, "--json")
-            assert code == 0 and isinstance(json.loads(out), dict), words
-            if words[0] != "return":
-                assert (await run(*words))[1].strip()
+            assert (await run(*words)).status == 0

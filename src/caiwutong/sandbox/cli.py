@@ -2,13 +2,15 @@
 
 ``add_commands`` hangs the commands under a parser; whoever calls it says where the sandbox's folder
 is and how to get the hub's payments (``reconcile`` compares them with the banks' books). Each
-command prints for people, or JSON with ``--json``; ``reconcile`` exits 1 when something differs.
+command is a coroutine function under ``arguments.command`` and gives what it found (``Told``), for
+people and as data; ``reconcile`` has status 1 when something differs.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +22,85 @@ from caiwutong.sandbox.faults import FaultKind, Plan, Rule
 from caiwutong.sandbox.judge import Judgement, PaymentFact
 
 FolderOf = Callable[[argparse.Namespace], Path]
-PaymentsOf = Callable[[argparse.Namespace], Iterable[PaymentFact]]
+PaymentsOf = Callable[[argparse.Namespace], Awaitable[list[PaymentFact]]]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a command found: ``data`` for ``--json``, ``words`` for people, and its exit status."""
+
+    data: Any
+    words: str
+    status: int = 0
+
+
+_Act = Callable[[SandboxClient, argparse.Namespace], Told]
+
+
+class _Commands:
+    """Makes the sub-commands of ``sandbox``, each with the options all commands share."""
+
+    def __init__(
+        self,
+        subparsers: Any,
+        folder_of: FolderOf,
+        options: Callable[[argparse.ArgumentParser], None],
+    ) -> None:
+        text = "Look at the sandbox network, or disturb it."
+        parser = subparsers.add_parser("sandbox", help=text, description=text)
+        self._commands = parser.add_subparsers(required=True, metavar="WHAT")
+        self._options = options
+        self.folder_of = folder_of
+
+    def bare(self, name: str, text: str) -> argparse.ArgumentParser:
+        """A sub-command that does nothing yet."""
+        parser: argparse.ArgumentParser = self._commands.add_parser(
+            name, help=text, description=text, allow_abbrev=False
+        )
+        self._options(parser)
+        return parser
+
+    def add(self, name: str, act: _Act, text: str) -> argparse.ArgumentParser:
+        """A sub-command that speaks to the sandbox."""
+        parser = self.bare(name, text)
+
+        async def command(arguments: argparse.Namespace) -> Told:
+            client = SandboxClient.at(self.folder_of(arguments))
+            return await asyncio.to_thread(act, client, arguments)
+
+        parser.set_defaults(command=command)
+        return parser
+
+
+def json_option(parser: argparse.ArgumentParser) -> None:
+    """The one option every command has."""
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
 
 
 def add_commands(
-    subparsers: Any, *, folder_of: FolderOf, payments_of: PaymentsOf | None = None
+    subparsers: Any,
+    *,
+    folder_of: FolderOf,
+    payments_of: PaymentsOf | None = None,
+    options: Callable[[argparse.ArgumentParser], None] = json_option,
 ) -> None:
-    """Add ``sandbox`` with its own commands. Each sets ``args.run``: ``run(args) -> exit code``."""
-    sandbox = subparsers.add_parser("sandbox", help="look at the sandbox network, or disturb it")
-    commands = sandbox.add_subparsers(dest="sandbox_command", required=True)
-
-    def command(name: str, run: Callable[[SandboxClient, argparse.Namespace], int], text: str):
-        parser = commands.add_parser(name, help=text, description=text)
-        parser.add_argument("--json", action="store_true", help="print JSON")
-
-        def run_at(args: argparse.Namespace) -> int:
-            return run(SandboxClient.at(folder_of(args)), args)
-
-        parser.set_defaults(run=run_at)
-        return parser
-
-    command("status", _status, "business time, transfers by state, faults, pushes waiting")
-    command("net", _net, "close a netting round now (轧差)")
-    command("clear", _clear, "reach the clearing point now (清算)")
-    command("books", _books, "balances in the banks' books, and the sums that must hold")
-    _fault_commands(command)
-    _money_commands(command)
+    """Add ``sandbox`` with its sub-commands. Each sets ``arguments.command``, a coroutine function
+    of the arguments that gives ``Told``; ``options`` adds what the caller's commands share."""
+    commands = _Commands(subparsers, folder_of, options)
+    commands.add("status", _status, "Business time, transfers by state, faults, pushes waiting.")
+    commands.add("net", _net, "Close a netting round now (轧差).")
+    commands.add("clear", _clear, "Reach the clearing point now (清算).")
+    commands.add("books", _books, "Balances in the banks' books, and the sums that must hold.")
+    _fault_commands(commands)
+    _money_commands(commands)
     if payments_of is not None:
-        _reconcile_command(command, payments_of)
+        _reconcile_command(commands, payments_of)
 
 
-def _fault_commands(command: Any) -> None:
-    faults = command("faults", _faults, "show the faults in force, or choose others")
+def _fault_commands(commands: _Commands) -> None:
+    faults = commands.add("faults", _faults, "Show the faults in force, or choose others.")
     faults.add_argument("profile", nargs="?", help="none, mild, demo, rough, or a JSON file")
     faults.add_argument("--seed", type=int)
-    rule = command("fault", _fault, "add one fault to those in force")
+    rule = commands.add("fault", _fault, "Add one fault to those in force.")
     rule.add_argument("kind", choices=[kind.value for kind in FaultKind])
     rule.add_argument("--bank", default="", help="联行号; any bank when left out")
     rule.add_argument("--channel", default="", choices=["", "ibps", "bank_direct"])
@@ -62,37 +108,38 @@ def _fault_commands(command: Any) -> None:
     rule.add_argument("--delay-s", type=float, default=0.0, help="business seconds")
     rule.add_argument("--code", default="RJ90", help="reject code")
     rule.add_argument("--mode", default="reset", choices=["reset", "503", "blackhole"])
-    heal = command("heal", _heal, "end silence and outages and wake what waited")
+    heal = commands.add("heal", _heal, "End silence and outages and wake what waited.")
     heal.add_argument("--bank", default="")
     heal.add_argument("--all", action="store_true", help="drop every kind of fault")
-    pause = command("pause", _pause, "refuse connections for some seconds")
+    pause = commands.add("pause", _pause, "Refuse connections for some seconds.")
     pause.add_argument("seconds", type=float)
 
 
-def _money_commands(command: Any) -> None:
-    incoming = command("incoming", _incoming, "let an outsider pay into an account of the group")
+def _money_commands(commands: _Commands) -> None:
+    incoming = commands.add("incoming", _incoming, "Let an outsider pay into our account.")
     incoming.add_argument("account")
     incoming.add_argument("amount", help="yuan, like 1234.56")
     incoming.add_argument("--from", dest="payer", default="", help="the outsider's account")
     incoming.add_argument("--words", default="货款")
-    back = command("return", _return, "let the payee's bank return a netted payment (退汇)")
+    back = commands.add("return", _return, "Let the payee's bank return a netted payment (退汇).")
     back.add_argument("reference")
     back.add_argument("--reason", default="账户信息有误")
-    account = command("account", _account, "freeze, close or reopen an account at its bank")
+    account = commands.add("account", _account, "Freeze, close or reopen an account at its bank.")
     account.add_argument("account")
     account.add_argument("state", choices=["active", "frozen", "closed"])
 
 
-def _reconcile_command(command: Any, payments_of: PaymentsOf) -> None:
-    def run(client: SandboxClient, args: argparse.Namespace) -> int:
-        verdict = client.reconcile(payments_of(args))
-        if args.json:
-            _json(verdict_facts(verdict))
-        else:
-            print("\n".join(verdict_lines(verdict)))
-        return 0 if verdict.clean else 1
+def _reconcile_command(commands: _Commands, payments_of: PaymentsOf) -> None:
+    parser = commands.bare("reconcile", "Compare every payment of the hub with the banks' books.")
 
-    command("reconcile", run, "compare every payment of the hub with the banks' books")
+    async def command(arguments: argparse.Namespace) -> Told:
+        client = SandboxClient.at(commands.folder_of(arguments))
+        payments = await payments_of(arguments)
+        verdict = await asyncio.to_thread(client.reconcile, payments)
+        words = "\n".join(verdict_lines(verdict))
+        return Told(verdict_facts(verdict), words, 0 if verdict.clean else 1)
+
+    parser.set_defaults(command=command)
 
 
 def verdict_facts(verdict: Judgement) -> dict[str, Any]:
@@ -124,39 +171,38 @@ def verdict_lines(verdict: Judgement, most: int = 20) -> list[str]:
 # -- the commands
 
 
-def _status(client: SandboxClient, args: argparse.Namespace) -> int:
-    return _show(args, client.health())
+def _status(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told(client.health())
 
 
-def _net(client: SandboxClient, args: argparse.Namespace) -> int:
-    return _show(args, {"netted": client.net()})
+def _net(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told({"netted": client.net()})
 
 
-def _clear(client: SandboxClient, args: argparse.Namespace) -> int:
-    return _show(args, {"settled": client.clear()})
+def _clear(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told({"settled": client.clear()})
 
 
-def _books(client: SandboxClient, args: argparse.Namespace) -> int:
+def _books(client: SandboxClient, args: argparse.Namespace) -> Told:
     balances, sums = client.balances(), client.sums()
-    if args.json:
-        _json({"balances": balances, "sums": sums})
-        return 0
-    for each in balances:
-        print(f"{each.bank}  {each.account:<20} {yuan(each.balance_fen):>20}  {each.state}")
-    print(f"sum of every bank: {sum(sums['banks'].values())} fen")
-    return 0
+    lines = [
+        f"{each.bank}  {each.account:<20} {yuan(each.balance_fen):>20}  {each.state}"
+        for each in balances
+    ]
+    lines.append(f"sum of every bank: {sum(sums['banks'].values())} fen")
+    return Told({"balances": balances, "sums": sums}, "\n".join(lines))
 
 
-def _faults(client: SandboxClient, args: argparse.Namespace) -> int:
+def _faults(client: SandboxClient, args: argparse.Namespace) -> Told:
     if not args.profile:
-        return _show(args, client.faults())
+        return _told(client.faults())
     if args.profile.endswith(".json"):
         plan = msgspec.json.decode(Path(args.profile).read_bytes(), type=Plan)
-        return _show(args, client.put_plan(plan))
-    return _show(args, client.misbehave(args.profile, args.seed))
+        return _told(client.put_plan(plan))
+    return _told(client.misbehave(args.profile, args.seed))
 
 
-def _fault(client: SandboxClient, args: argparse.Namespace) -> int:
+def _fault(client: SandboxClient, args: argparse.Namespace) -> Told:
     rule = Rule(
         kind=FaultKind(args.kind),
         probability=args.probability,
@@ -166,40 +212,35 @@ def _fault(client: SandboxClient, args: argparse.Namespace) -> int:
         code=args.code,
         mode=args.mode,
     )
-    return _show(args, client.add_rule(rule))
+    return _told(client.add_rule(rule))
 
 
-def _heal(client: SandboxClient, args: argparse.Namespace) -> int:
+def _heal(client: SandboxClient, args: argparse.Namespace) -> Told:
     kinds = list(FaultKind) if args.all else None
-    return _show(args, client.heal(args.bank, kinds))
+    return _told(client.heal(args.bank, kinds))
 
 
-def _pause(client: SandboxClient, args: argparse.Namespace) -> int:
-    return _show(args, client.pause(args.seconds))
+def _pause(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told(client.pause(args.seconds))
 
 
-def _incoming(client: SandboxClient, args: argparse.Namespace) -> int:
+def _incoming(client: SandboxClient, args: argparse.Namespace) -> Told:
     fen = parse_fen(args.amount)
-    return _show(args, client.incoming(args.account, fen, args.payer, args.words))
+    return _told(client.incoming(args.account, fen, args.payer, args.words))
 
 
-def _return(client: SandboxClient, args: argparse.Namespace) -> int:
-    return _show(args, client.send_back(args.reference, args.reason))
+def _return(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told(client.send_back(args.reference, args.reason))
 
 
-def _account(client: SandboxClient, args: argparse.Namespace) -> int:
-    return _show(args, client.set_account(args.account, args.state))
+def _account(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told(client.set_account(args.account, args.state))
 
 
-def _show(args: argparse.Namespace, facts: dict[str, Any]) -> int:
-    if args.json:
-        _json(facts)
-    else:
-        for name, value in facts.items():
-            told = value if isinstance(value, str | int | float) else msgspec.json.encode(value)
-            print(f"{name:<18} {told.decode() if isinstance(told, bytes) else told}")
-    return 0
-
-
-def _json(value: Any) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+def _told(facts: dict[str, Any]) -> Told:
+    lines: list[str] = []
+    for name, value in facts.items():
+        plain = isinstance(value, str | int | float)
+        told = str(value) if plain else msgspec.json.encode(value).decode()
+        lines.append(f"{name:<18} {told}")
+    return Told(facts, "\n".join(lines))

@@ -2,8 +2,8 @@
 
 A push is written beside the centre's records in the same transaction as the fact it tells, like a
 message in a queue (MQ) that survives a killed process. It is posted until the hub answers 2xx.
-While the hub cannot be reached nothing is lost and nothing is overtaken; a push the hub refuses
-itself (4xx, 5xx) is tried ``REFUSED_TRIES`` times and then laid aside, where people can count it.
+While the hub cannot be reached nothing is lost and nothing is overtaken. A push the hub refuses
+(4xx), or fails at again and again (5xx), is laid aside at a bound, where people can count it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from caiwutong.sandbox.centre import Centre
 from caiwutong.sandbox.commits import Commits
 
 REFUSED_TRIES = 8
+"""Answers 4xx to one message: about nine seconds."""
+FAILED_TRIES = 150
+"""Answers 5xx, which a hub without its database gives: about five minutes."""
 UNREACHABLE_TRIES = 20_000
 """At two seconds each: about eleven hours of a hub that is down."""
 GLUED_FRAMES = 50
@@ -128,28 +131,30 @@ class Pushes:
     async def _post_glued(self, path: str, batch: list[Push]) -> None:
         """Post them in one request. When that is refused they go message by message, so that one
         bad message does not hold back the others."""
-        tries = 0
+        tries = failed = 0
         while True:
             status = await self._post(path, b"".join(push.body for push in batch))
             if 200 <= status < 300:
                 return
-            if status:
+            tries += 1
+            failed += status >= 500
+            if 300 <= status < 500 or failed >= FAILED_TRIES:
                 for push in batch:
                     await self._post_until_taken(path, push)
                 return
-            tries += 1
             await asyncio.sleep(_pause_s(tries))
 
     async def _post_until_taken(self, path: str, push: Push) -> None:
         """Post one message until the hub takes it, or give it up at the bound."""
-        tries = refused = 0
+        tries = refused = failed = 0
         while True:
             status = await self._post(path, push.body)
             if 200 <= status < 300:
                 return
             tries += 1
-            refused += status != 0
-            if refused >= REFUSED_TRIES or tries >= UNREACHABLE_TRIES:
+            failed += status >= 500
+            refused += 300 <= status < 500
+            if refused >= REFUSED_TRIES or failed >= FAILED_TRIES or tries >= UNREACHABLE_TRIES:
                 _log.warning("push %s to %s is given up (HTTP %s)", push.push, path, status)
                 self._centre.write("UPDATE pushes SET given_up = 1 WHERE push = ?", push.push)
                 return
