@@ -22,7 +22,7 @@ from caiwutong.db.memory import MemoryDatabase
 from caiwutong.identity.memory import MemoryIdentityStore
 from caiwutong.identity.service import Identity
 from caiwutong.identity.store import PostgresIdentityStore
-from caiwutong.imports.directory import HouseDirectories
+from caiwutong.imports.directory import HouseDirectories, HouseFunds
 from caiwutong.imports.memory import MemoryImportStore
 from caiwutong.imports.model import Field
 from caiwutong.imports.service import Imports
@@ -126,6 +126,7 @@ class House:
             intake=self.door,
             payments=self.payments,
             directories=HouseDirectories(self.database, self.accounts, self.identity),
+            funds=HouseFunds(self.database, self.accounts, self.ledger, self.clock),
             seal=self.vault,
             log=self.audit,
             clock=self.clock,

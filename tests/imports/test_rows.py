@@ -62,7 +62,7 @@ def test_every_problem_of_a_row_is_told_at_once() -> None:
         ({"execute_on": "2026-06-30"}, "imports.date_past"),
         ({"payee_account": "62284804É"}, "imports.account_unreadable"),
         ({"amount": "0"}, "money.not_positive"),
-        ({"bank_code": "123"}, "imports.bank_code_unreadable"),
+        ({"bank_code": "123"}, "identifier.bank_code.shape"),
     ],
 )
 def test_each_refusal_has_its_own_code(changes: dict[str, str], code: str) -> None:
@@ -94,4 +94,4 @@ def test_repairs_are_said_beside_the_line() -> None:
 def test_a_doubtful_bank_code_is_paid_with_a_warning() -> None:
     found = only(bank_code="102100099990")
     assert isinstance(found, Line)
-    assert "check digit" in found.notes[0].detail
+    assert "unusual" in found.notes[0].detail

@@ -195,6 +195,18 @@ async def test_what_intake_refuses_is_reported_and_can_be_tried_again(house: Hou
     assert await house.imports.rows(T, import_id) == []
 
 
+async def test_an_account_that_has_too_little_is_told_before_anything_is_applied(
+    house: House,
+) -> None:
+    rows = [house.row(0, amount="900000.00"), house.row(37, amount="200000.00"), house.row(1)]
+    import_id = await house.receive(encode(".csv", rows))
+    report = report_of(await house.imports.check(T, import_id))
+    (short,) = report.shortfalls
+    assert (short.unit, short.needed_fen, short.available_fen) == ("u00", 110_000_000, OPENING_FEN)
+    assert short.account == "…6454"
+    assert (report.good.rows, report.bad) == (3, 0)
+
+
 async def test_totals_are_left_out_and_a_wrong_total_is_said(house: House) -> None:
     text = encode(".csv", [house.row(0), house.row(1)]).decode("utf-8-sig")
     blanks = ["合计"] + [""] * (text.splitlines()[0].split(",").index("金额(元)") - 1)

@@ -15,10 +15,10 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-from stdnum.iso7064 import mod_11_10
-
 from caiwutong.imports.model import DateOrder, Raw, Read
 from caiwutong.kernel.errors import Refusal
+from caiwutong.kernel.identifiers import check_bank_code, compact
+from caiwutong.kernel.masking import mask_account, mask_words
 from caiwutong.kernel.money import CNY, check_amount
 
 MAX_CELL = 1_000
@@ -31,7 +31,6 @@ _INVISIBLE = dict.fromkeys([0x00A0, 0x2007, 0x202F, 0x3000], " ") | dict.fromkey
 )
 _EXCEL_ERROR = re.compile(r"#(REF!|VALUE!|N/A|DIV/0!|NAME\?|NULL!|NUM!|SPILL!|CALC!|#+)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff]")
-_LONG_NUMBER = re.compile(r"\d(?: ?\d){8,}|\d{4}(?:[ -]\d{4}){2,}[ -]?\d*")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d+")
 
 
@@ -51,15 +50,9 @@ def is_blank(raw: Raw) -> bool:
     return raw is None or (isinstance(raw, str) and not text(raw))
 
 
-def masked(number: str) -> str:
-    """An account number for the eyes of others: only its last four characters."""
-    return f"…{number[-4:]}" if len(number) > 4 else "…"
-
-
 def shown(raw: Raw) -> str:
     """A cell quoted in a message: short, and with long digit runs masked."""
-    words = text(raw)
-    words = _LONG_NUMBER.sub(lambda m: masked(m.group()), words)
+    words = mask_words(text(raw))
     return f"«{words[:32]}{'…' if len(words) > 32 else ''}»"
 
 
@@ -336,10 +329,10 @@ def account_number(raw: Raw, *, rounded: bool = False) -> Read[str] | Refusal:
         return _not_an_account(raw)
     if rounded and looks_rounded(number):
         return _digits_lost(
-            f"Account {masked(number)} has {len(number)} digits and only zeros after the "
+            f"Account {mask_account(number)} has {len(number)} digits and only zeros after the "
             "fifteenth: a spreadsheet has rounded it."
         )
-    note = "" if number == words else f"read as {masked(number)}, spaces and signs removed"
+    note = "" if number == words else f"read as {mask_account(number)}, spaces and signs removed"
     return Read(number, note)
 
 
@@ -360,7 +353,8 @@ def _account_of_number(raw: float) -> Read[str] | Refusal:
 def zeros_lost(digits: str, right: str) -> Refusal:
     """Said when the directory knows the same account with zeros in front."""
     return _digits_lost(
-        f"Account {masked(digits)} has lost {len(right) - len(digits)} zero(s) at its beginning."
+        f"Account {mask_account(digits)} has lost {len(right) - len(digits)} zero(s) at its "
+        "beginning."
     )
 
 
@@ -373,22 +367,16 @@ def bank_code(raw: Raw) -> Read[str] | Refusal:
 
 @lru_cache(maxsize=4096)
 def _bank_code_of(words: str) -> Read[str] | Refusal:
-    code = re.sub(r"[\s'\-]", "", unicodedata.normalize("NFKC", words))
-    if re.fullmatch(r"\d{12}\.0+", code):
-        code = code[:12]
-    if re.fullmatch(r"\d{12}", code):
-        # 29 of 32 known codes fit MOD 11,10 and no official text says they must: warn only.
-        fits = mod_11_10.is_valid(code)
-        return Read(code, "" if fits else f"the check digit of bank code {code} does not fit")
-    if re.fullmatch(r"\d{11}", code):
-        return _digits_lost(f"The bank code {code} has eleven digits: a zero in front is lost.")
+    code = compact(words).lstrip("'")
+    code = code.removesuffix(".0")
     if _SCIENTIFIC.fullmatch(code):
         return _digits_lost(f"The bank code {code[:16]} is in scientific notation.")
-    return Refusal(
-        "imports.bank_code_unreadable",
-        f"{shown(words)} is not a 联行号.",
-        "A 联行号 has twelve digits; leave the cell blank to let the rail find the bank by name.",
-    )
+    if re.fullmatch(r"[0-9]{11}", code):
+        return _digits_lost(f"The bank code {code} has eleven digits: a zero in front is lost.")
+    checked = check_bank_code(code)
+    if isinstance(checked, Refusal):
+        return checked
+    return Read(checked.value, checked.caution.detail if checked.caution else "")
 
 
 def _digits_lost(detail: str) -> Refusal:

@@ -1,7 +1,10 @@
-"""The enterprise's accounts and units as an import needs them, loaded once for a run."""
+"""The enterprise's accounts and units as an import needs them, loaded once for a run, and what
+stands on the accounts."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -9,6 +12,8 @@ from caiwutong.bank_accounts.model import AccountState, BankAccount
 from caiwutong.db.database import Database, Tx
 from caiwutong.identity.model import MemberUnit
 from caiwutong.imports.model import AccountBook, Directory, OwnAccount
+from caiwutong.kernel.clock import Clock
+from caiwutong.ledger.model import Balance
 
 _PAGE = 500
 
@@ -25,6 +30,16 @@ class Accounts(Protocol):
         member_unit_id: UUID | None = None,
         limit: int = 100,
     ) -> list[BankAccount]: ...
+
+    async def find_many(
+        self, tx: Tx, tenant: str, ids: Iterable[UUID]
+    ) -> dict[UUID, BankAccount]: ...
+
+
+class Books(Protocol):
+    """The part of ``ledger`` that knows balances."""
+
+    async def balance(self, tx: Tx, tenant: str, account_id: UUID, *, now: datetime) -> Balance: ...
 
 
 class Units(Protocol):
@@ -55,6 +70,30 @@ class HouseDirectories:
                         units[unit_id] = await self._units.member_unit(tx, tenant, unit_id)
                     found.append(_own(account, units[unit_id]))
         return AccountBook(found)
+
+
+class HouseFunds:
+    """What stands on the accounts, from ``bank_accounts`` and ``ledger``."""
+
+    def __init__(self, database: Database, accounts: Accounts, ledger: Books, clock: Clock) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._ledger = ledger
+        self._clock = clock
+
+    async def available(
+        self, tenant: str, bank_account_ids: Collection[UUID]
+    ) -> Mapping[UUID, int]:
+        """Fen available now on each account, the authorised overdraft included."""
+        found: dict[UUID, int] = {}
+        async with self._database.transaction() as tx:
+            accounts = await self._accounts.find_many(tx, tenant, bank_account_ids)
+            for account_id, account in accounts.items():
+                balance = await self._ledger.balance(
+                    tx, tenant, account.ledger_account_id, now=self._clock.now()
+                )
+                found[account_id] = balance.available_fen + account.overdraft_fen
+        return found
 
 
 def _own(account: BankAccount, unit: MemberUnit) -> OwnAccount:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -37,6 +37,16 @@ class Directories(Protocol):
     """Loads an enterprise's own accounts and units."""
 
     async def load(self, tenant: str) -> Directory: ...
+
+
+class Funds(Protocol):
+    """Knows what stands at our disposal."""
+
+    async def available(
+        self, tenant: str, bank_account_ids: Collection[UUID]
+    ) -> Mapping[UUID, int]:
+        """Fen available now on each account, the authorised overdraft included."""
+        ...
 
 
 class Seal(Protocol):

@@ -67,6 +67,16 @@ class Total(msgspec.Struct, frozen=True):
     amount_fen: int = 0
 
 
+class Shortfall(msgspec.Struct, frozen=True):
+    """An account that does not have what the file asks of it, as the books stand now."""
+
+    account: str
+    """Masked."""
+    unit: str
+    needed_fen: int
+    available_fen: int
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a check found. ``good`` rows are those that would be sent to intake."""
 
@@ -82,6 +92,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the bank that pays → its good rows."""
     by_account: dict[str, Total] = {}
     """Paying account, masked → its good rows."""
+    shortfalls: tuple[Shortfall, ...] = ()
+    """Not a fault: money may come in before applying; else intake refuses the rows beyond it."""
     first_problems: tuple[RowOutcome, ...] = ()
     faults: tuple[Refusal, ...] = ()
     """Why the file as a whole must not be applied."""

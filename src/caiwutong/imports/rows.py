@@ -27,6 +27,7 @@ from caiwutong.imports.model import (
 )
 from caiwutong.imports.readers import Source
 from caiwutong.kernel.errors import Refusal
+from caiwutong.kernel.masking import mask_account
 from caiwutong.kernel.order import Party, PaymentOrder, Priority, References
 
 T = TypeVar("T")
@@ -129,14 +130,14 @@ class RowReader:
                     return rules.zeros_lost(number, "0" * zeros + number)
             return Refusal(
                 "imports.payer_unknown",
-                f"Account {rules.masked(number)} is not one of yours.",
+                f"Account {mask_account(number)} is not one of yours.",
                 "Check the number, or add the account first.",
             )
         names = (account.unit_code.casefold(), account.unit_name.casefold())
         if unit and unit.casefold() not in names:
             return Refusal(
                 "imports.payer_of_other_unit",
-                f"Account {rules.masked(number)} belongs to {account.unit_name[:40]}, "
+                f"Account {mask_account(number)} belongs to {account.unit_name[:40]}, "
                 f"not to «{unit[:40]}».",
                 "Correct the account or the unit.",
             )
@@ -221,7 +222,7 @@ class _Reading:
         if isinstance(own, OwnAccount) and own.barred:
             own = Refusal(
                 "imports.payer_barred",
-                f"Account {rules.masked(own.number)} {own.barred}.",
+                f"Account {mask_account(own.number)} {own.barred}.",
                 "Pay from another account, or have this one put back to use.",
             )
         if isinstance(own, Refusal):

@@ -15,11 +15,12 @@ from uuid import UUID
 
 import msgspec
 
-from caiwutong.imports.cells import masked, shown
+from caiwutong.imports.cells import shown
 from caiwutong.imports.columns import TITLES
 from caiwutong.imports.model import BadRow, Field, Line, Problem
 from caiwutong.imports.readers import LeftOut
 from caiwutong.imports.records import RowOutcome, Status
+from caiwutong.kernel.masking import mask_account
 from caiwutong.kernel.money import yuan
 from caiwutong.kernel.order import canonical_order
 
@@ -116,8 +117,8 @@ class Sorter:
         if before is None:
             return None
         return _alike(
-            f"{yuan(order.amount_fen)} CNY to {masked(order.payee.account)} was ordered from this "
-            f"account on {before.day.isoformat()} (payment {before.payment_id})."
+            f"{yuan(order.amount_fen)} CNY to {mask_account(order.payee.account)} was ordered from "
+            f"this account on {before.day.isoformat()} (payment {before.payment_id})."
         )
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
-from caiwutong.imports.cells import amount_fen, masked
-from caiwutong.imports.model import Directory, Line, Read
+from caiwutong.imports.cells import amount_fen
+from caiwutong.imports.model import Directory, Line, OwnAccount, Read
 from caiwutong.imports.readers import LeftOut, Source
-from caiwutong.imports.records import Report, RowOutcome, Status, Total
+from caiwutong.imports.records import Report, RowOutcome, Shortfall, Status, Total
 from caiwutong.imports.sorting import Ready
+from caiwutong.kernel.masking import mask_account
 from caiwutong.kernel.money import yuan
 
 FIRST_PROBLEMS = 100
 
 
 class Tally:
-    """Adds rows one by one; ``report`` at any moment."""
+    """Adds rows one by one; ``report`` at the end."""
 
     def __init__(self, source: Source, directory: Directory) -> None:
         self._source = source
@@ -25,6 +27,7 @@ class Tally:
         self._by_unit: dict[str, list[int]] = {}
         self._by_bank: dict[str, list[int]] = {}
         self._by_account: dict[str, list[int]] = {}
+        self._needed: dict[str, int] = {}
         self._first: list[RowOutcome] = []
         self._claims: list[tuple[int, int]] = []
 
@@ -53,7 +56,21 @@ class Tally:
         if isinstance(read, Read):
             self._claims.append((row.row_no, read.value))
 
-    def report(self) -> Report:
+    def paying(self) -> list[OwnAccount]:
+        """The accounts from which something would be paid."""
+        return [own for number in self._needed if (own := self._directory.account(number))]
+
+    def shortfalls(self, available: Mapping[UUID, int]) -> tuple[Shortfall, ...]:
+        """The accounts that have less than is asked of them."""
+        return tuple(
+            Shortfall(mask_account(own.number), own.unit_code, needed, available_fen)
+            for own in self.paying()
+            if (available_fen := available.get(own.bank_account_id, 0))
+            < (needed := self._needed[own.number])
+        )
+
+    def report(self, available: Mapping[UUID, int]) -> Report:
+        """What the check found. ``available``: fen on each paying account."""
         return Report(
             kind=self._source.kind,
             good=Total(*self._good),
@@ -64,6 +81,7 @@ class Tally:
             by_unit=_totals(self._by_unit),
             by_bank=_totals(self._by_bank),
             by_account=_totals(self._by_account),
+            shortfalls=self.shortfalls(available),
             first_problems=tuple(self._first),
             faults=tuple(self._source.faults),
             notes=(*self._source.notes, *self._claims_not_met()),
@@ -74,7 +92,8 @@ class Tally:
         fen = line.order.amount_fen
         _count(self._by_unit, line.unit, fen)
         _count(self._by_bank, own.bank_name if own else "", fen)
-        _count(self._by_account, masked(line.payer_account), fen)
+        _count(self._by_account, mask_account(line.payer_account), fen)
+        self._needed[line.payer_account] = self._needed.get(line.payer_account, 0) + fen
         self._good[0] += 1
         self._good[1] += fen
 
