@@ -28,6 +28,9 @@ from caiwutong.bank_accounts.store import PostgresBankAccountStore
 from caiwutong.db.database import Database, Tx
 from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.engines import EngineUrls
+from caiwutong.erp.feed import AuditFeed
+from caiwutong.erp.webhooks.service import Webhooks
+from caiwutong.erp.webhooks.store import PostgresWebhookStore
 from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.service import Identity
 from caiwutong.identity.store import PostgresIdentityStore
@@ -48,6 +51,7 @@ from caiwutong.rails.bank_direct.link import BankDirectConnection
 from caiwutong.rails.contract import Rail, RailReport
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.settings import Settings
+from caiwutong.telemetry import Metrics
 from caiwutong.vault.service import Vault
 
 
@@ -97,6 +101,9 @@ class Services:
     sealer: Sealer
     rails: dict[str, Rail]
     payments: Payments
+    feed: AuditFeed
+    webhooks: Webhooks
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -144,6 +151,7 @@ def wire(
     payments = _wire_payments(
         database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
     )
+    feed = AuditFeed(audit)
     return Services(
         settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
         database=database, identity=identity,
@@ -152,7 +160,9 @@ def wire(
         bank_accounts=bank_accounts,
         payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
         approvals=approvals,
-        audit=audit, sealer=sealer, rails=rails, payments=payments,
+        audit=audit, sealer=sealer, rails=rails, payments=payments, feed=feed,
+        webhooks=Webhooks(PostgresWebhookStore(), feed, vault, clock, ids, randomness),
+        metrics=Metrics(),
     )  # fmt: skip
 
 

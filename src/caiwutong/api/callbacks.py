@@ -1,0 +1,56 @@
+"""POST /v1/rails/{rail}/messages: what the clearing networks and banks send us by themselves.
+
+No API key: the message's own signature says who sent it, and the rail's ``decode`` refuses what is
+not well signed by someone it knows. The bytes are taken as they are; nobody parses them before
+their signature is checked.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from caiwutong.api.asgi import Send, answer
+from caiwutong.api.services import Services
+from caiwutong.kernel.errors import NotFound
+
+PREFIX = "/v1/rails/"
+SUFFIX = "/messages"
+MOST_BYTES = 1_000_000
+"""CNAPS2 bodies are below 1,000,000 bytes (DOMAIN.md, section 2)."""
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A rail whose network waits for a word that its message arrived."""
+
+    def acknowledge(self, raw: bytes) -> bytes: ...
+
+
+class RailDoor:
+    """Takes messages in."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, name: str, raw: bytes, send: Send) -> None:
+        """Decode, settle, then acknowledge. A network that gets no acknowledgement sends the
+        message again, and a report that comes twice changes nothing."""
+        rail = self._services.rails.get(name)
+        if rail is None:
+            raise NotFound("rail.not_found", f"There is no rail {name[:40]!r} here.", "")
+        reports = rail.decode(raw)
+        if reports:
+            house = self._services
+            # The installation's connections belong to one tenant: so do their reports.
+            await house.payments.settle(house.settings.tenant, reports)
+        reply = rail.acknowledge(raw) if isinstance(rail, Acknowledging) else b""
+        kind = (b"content-type", b"application/octet-stream")
+        await answer(send, 200, reply, (kind,))
+
+
+def rail_of(path: str) -> str | None:
+    """The rail a callback address names, or None for another address."""
+    if path.startswith(PREFIX) and path.endswith(SUFFIX):
+        name = path[len(PREFIX) : -len(SUFFIX)]
+        return name if name and "/" not in name else None
+    return None
