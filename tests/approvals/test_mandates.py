@@ -294,12 +294,32 @@ async def test_fifty_at_once_never_pass_the_days_limit(postgres_house: House) ->
         "UPDATE mandates SET state = 'proposed'",
     ],
 )
-async def test_the_database_refuses_to_widen_a_mandate(postgres_house: House, act: str) -> None:
+async def test_the_database_refuses_to_widen_a_mandate_whoever_asks(
+    postgres_house: House, database_url: str, act: str
+) -> None:
     house = postgres_house
     await house.give_mandate(terms(), await house.hire("张三", "李四"))
     await decide(house, ask())
+    superuser = await asyncpg.connect(database_url)
     with pytest.raises((asyncpg.CheckViolationError, asyncpg.RestrictViolationError)):
-        async with house.transaction() as tx:
+        await superuser.execute(act)
+    await superuser.close()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "act",
+    [
+        "UPDATE mandates SET daily_fen = 1",
+        "UPDATE mandates SET api_key_id = gen_random_uuid()",
+        "UPDATE mandate_usage SET limit_fen = 1",
+        "DELETE FROM mandates",
+        "DELETE FROM mandate_usage",
+    ],
+)
+async def test_the_application_may_not_even_try(postgres_house: House, act: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with postgres_house.transaction() as tx:
             await tx.execute(act)
 
 

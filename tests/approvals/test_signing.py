@@ -303,7 +303,8 @@ async def test_the_database_guards_signatures_itself(postgres_house: House) -> N
             "UPDATE signing_requests SET state = 'decided', ended_at = now()",
             asyncpg.CheckViolationError,
         ),
-        ("UPDATE signing_requests SET needed = 1", asyncpg.RestrictViolationError),
+        ("UPDATE signing_requests SET needed = 1", asyncpg.InsufficientPrivilegeError),
+        ("DELETE FROM signing_requests", asyncpg.InsufficientPrivilegeError),
         ("UPDATE signatures SET signed_at = now()", asyncpg.InsufficientPrivilegeError),
         ("DELETE FROM signatures", asyncpg.InsufficientPrivilegeError),
     ]
@@ -311,3 +312,27 @@ async def test_the_database_guards_signatures_itself(postgres_house: House) -> N
         with pytest.raises(error):
             async with house.transaction() as tx:
                 await tx.execute(act)
+
+
+@pytest.mark.engine
+async def test_even_a_superuser_must_first_disable_the_guards(
+    postgres_house: House, database_url: str, heard: Heard
+) -> None:
+    house = postgres_house
+    house.approvals.bind("payment", heard)
+    one, two = await house.hire("张三", "李四")
+    await asked(house, payment(number=1))
+    await asked(house, payment(number=2), needed=1)
+    await house.sign(one, payment(number=1))
+    await house.sign(two, payment(number=2))
+    superuser = await asyncpg.connect(database_url)
+    for act in (
+        "UPDATE signing_requests SET needed = 1",
+        "UPDATE signing_requests SET state = 'waiting', ended_at = NULL WHERE state = 'decided'",
+        "UPDATE signatures SET signed_at = now()",
+        "DELETE FROM signatures",
+        "DELETE FROM signing_requests",
+    ):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await superuser.execute(act)
+    await superuser.close()

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from caiwutong.bank_accounts.model import AccountState, BankAccountChange, Nature
-from caiwutong.kernel.errors import Conflict, NotFound, Refused
-from caiwutong.ledger.model import NormalSide
+from caiwutong.kernel.errors import Broken, Conflict, NotFound, Refusal, Refused
+from caiwutong.ledger.model import Done, NormalSide, Transfer
 from support.house import BANK, TENANT, House
 
 
@@ -242,11 +242,70 @@ async def test_two_at_once_add_the_same_number_once(postgres_house: House) -> No
 
 
 @pytest.mark.engine
-async def test_bank_accounts_are_never_deleted(postgres_house: House) -> None:
-    await postgres_house.open_account()
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with postgres_house.transaction() as tx:
-            await tx.execute("DELETE FROM bank_accounts")
+async def test_an_account_is_never_deleted_nor_given_another_number(
+    postgres_house: House, database_url: str
+) -> None:
+    house = postgres_house
+    a = await house.open_account()
+    for act in (
+        "DELETE FROM bank_accounts",
+        "UPDATE bank_accounts SET account_sealed = account_sealed",
+        "UPDATE bank_accounts SET account_index = account_index",
+        "UPDATE bank_accounts SET bank_code = bank_code",
+        "UPDATE bank_accounts SET ledger_account_id = ledger_account_id",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with house.transaction() as tx:
+                await tx.execute(act)
+    async with house.transaction() as tx:
+        close = BankAccountChange(state=AccountState.CLOSED)
+        await house.accounts.update(tx, TENANT, a.bank_account_id, 1, close)
+    superuser = await asyncpg.connect(database_url)
+    for act in ("DELETE FROM bank_accounts", "UPDATE bank_accounts SET state = 'active'"):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await superuser.execute(act)
+    await superuser.close()
+
+
+async def test_a_sealed_number_does_not_open_in_another_row(house: House) -> None:
+    """Whoever can write rows cannot move one account's number under another's name."""
+    a = await house.open_account("1111000011110001")
+    b = await house.open_account("1111000011110002")
+    async with house.transaction() as tx:
+        rows = await house.account_store.by_id(tx, TENANT, [a.bank_account_id, b.bank_account_id])
+    sealed = {row.bank_account_id: row.account_sealed for row in rows}
+    place = f"{TENANT}/{b.bank_account_id}/account".encode()
+    assert house.vault.open("bank_account", sealed[b.bank_account_id], place) == b.account.encode()
+    with pytest.raises(Broken):
+        house.vault.open("bank_account", sealed[a.bank_account_id], place)
+
+
+async def test_a_raised_overdraft_is_not_added_to_what_the_bank_took_beyond_the_old(
+    house: House,
+) -> None:
+    a = await house.open_account()
+    now = house.clock.now()
+
+    async def transfer(amount_fen: int, *, forced: bool) -> object:
+        async with house.transaction() as tx:
+            books = await house.accounts.entity_accounts(tx, TENANT, a.legal_entity_id)
+            fee = Transfer(
+                transfer_id=house.ids.new(),
+                debit=books.fees,
+                credit=a.ledger_account_id,
+                amount_fen=amount_fen,
+                at=now,
+                kind="fee",
+                forced=forced,
+            )
+            return (await house.ledger.transfer_many(tx, TENANT, [fee]))[0]
+
+    assert isinstance(await transfer(50_00, forced=True), Done)
+    async with house.transaction() as tx:
+        change = BankAccountChange(overdraft_fen=80_00)
+        await house.accounts.update(tx, TENANT, a.bank_account_id, 1, change)
+    assert isinstance(await transfer(30_01, forced=False), Refusal)
+    assert isinstance(await transfer(30_00, forced=False), Done)
 
 
 async def test_the_log_is_told_who_changed_what_and_never_the_number(house: House) -> None:

@@ -149,11 +149,44 @@ async def test_api_keys_are_listed_without_secrets(house: House) -> None:
 
 
 @pytest.mark.engine
-async def test_the_application_deletes_no_identity(postgres_house: House) -> None:
-    for table in ("people", "api_keys", "legal_entities", "member_units", "enterprise_groups"):
+async def test_the_application_deletes_no_identity_and_swaps_no_key(postgres_house: House) -> None:
+    acts = [
+        f"DELETE FROM {table}"
+        for table in (
+            "tenants",
+            "people",
+            "api_keys",
+            "legal_entities",
+            "member_units",
+            "accounting_entities",
+            "enterprise_groups",
+        )
+    ]
+    for act in (
+        *acts,
+        "UPDATE people SET public_key = public_key",
+        "UPDATE people SET algorithm = algorithm",
+        "UPDATE api_keys SET sealed_secret = sealed_secret",
+        "UPDATE api_keys SET bearer_hash = bearer_hash",
+        "UPDATE legal_entities SET uscc = uscc",
+        "UPDATE member_units SET legal_entity_id = legal_entity_id",
+        "UPDATE tenants SET name = name",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with postgres_house.transaction() as tx:
-                await tx.execute(f"DELETE FROM {table}")
+                await tx.execute(act)
+
+
+@pytest.mark.engine
+async def test_a_revoked_key_stays_revoked(postgres_house: House, database_url: str) -> None:
+    house = postgres_house
+    async with house.transaction() as tx:
+        key = await house.identity.create_api_key(tx, TENANT, "erp")
+        await house.identity.revoke_api_key(tx, TENANT, key.api_key.api_key_id, 1)
+    superuser = await asyncpg.connect(database_url)
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await superuser.execute("UPDATE api_keys SET state = 'active', ended_at = NULL")
+    await superuser.close()
 
 
 async def test_the_log_is_told_of_every_record_and_never_a_secret(house: House) -> None:

@@ -176,7 +176,8 @@ CREATE TABLE signing_requests (
     PRIMARY KEY (tenant, kind, subject_id, round),
     CHECK ((state = 'waiting') = (ended_at IS NULL))
 );
-CREATE INDEX signing_requests_waiting ON signing_requests (tenant, subject_id)
+-- One round at a time waits; also serves the list of what waits.
+CREATE UNIQUE INDEX signing_requests_waiting ON signing_requests (tenant, subject_id, kind)
     WHERE state = 'waiting';
 
 -- The key as it was stands beside the signature, so that it can be checked for ever.
@@ -331,7 +332,33 @@ CREATE TRIGGER mandate_usage_kept BEFORE DELETE OR TRUNCATE ON mandate_usage
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER bank_accounts_kept BEFORE DELETE OR TRUNCATE ON bank_accounts
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-REVOKE UPDATE, DELETE, TRUNCATE ON signatures, payees FROM caiwutong_app;
-REVOKE DELETE, TRUNCATE ON signing_requests, mandates, mandate_usage, bank_accounts, people,
-    api_keys, legal_entities, member_units, accounting_entities, enterprise_groups
-    FROM caiwutong_app;
+
+-- A revoked key and a closed account stay so.
+CREATE FUNCTION refuse_reopening() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.state IN ('revoked', 'closed') AND NEW.state <> OLD.state THEN
+        RAISE EXCEPTION 'a row of % that is % stays so', TG_TABLE_NAME, OLD.state
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER api_keys_final BEFORE UPDATE OF state ON api_keys
+    FOR EACH ROW EXECUTE FUNCTION refuse_reopening();
+CREATE TRIGGER bank_accounts_final BEFORE UPDATE OF state ON bank_accounts
+    FOR EACH ROW EXECUTE FUNCTION refuse_reopening();
+
+-- The application may change only what has a reason to change: never a person's key, an account's
+-- number, a mandate's terms.
+REVOKE UPDATE, DELETE, TRUNCATE ON tenants, enterprise_groups, legal_entities, member_units,
+    accounting_entities, people, api_keys, bank_accounts, payees, signing_requests, signatures,
+    mandates, mandate_usage FROM caiwutong_app;
+GRANT UPDATE (name, version) ON enterprise_groups, legal_entities, member_units,
+    accounting_entities TO caiwutong_app;
+GRANT UPDATE (name, role, state, version) ON people TO caiwutong_app;
+GRANT UPDATE (name, state, ended_at, version) ON api_keys TO caiwutong_app;
+GRANT UPDATE (name, bank_name, nature, access_modes, state, outward, overdraft_fen, version)
+    ON bank_accounts TO caiwutong_app;
+GRANT UPDATE (state, ended_at) ON signing_requests TO caiwutong_app;
+GRANT UPDATE (state, revoked_at) ON mandates TO caiwutong_app;
+GRANT UPDATE (used_fen) ON mandate_usage TO caiwutong_app;
