@@ -1,4 +1,4 @@
-"""The worker's payment loops: dispatch, recovery, expiry, and the sealing of the log."""
+"""The worker's payment loops: dispatch, recovery, expiry, old nonces, and the sealer."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def payment_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[Non
             lambda: services.payments.requests.expire_due(tenant, _AT_ONCE),
             stop,
             idle_s=1.0,
+        ),
+        keep_doing(
+            "nonces",
+            lambda: services.authenticator.forget_nonces(tenant),
+            stop,
+            idle_s=60.0,
         ),
         services.sealer.run(stop),
     ]
