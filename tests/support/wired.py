@@ -121,14 +121,18 @@ class House:
 
 
 async def open_house(
-    database_url: str, folder: Path, tenant: str = "acme", clock: Clock | None = None
+    database_url: str,
+    folder: Path,
+    tenant: str = "acme",
+    clock: Clock | None = None,
+    nats_url: str = "nats://127.0.0.1:1",
 ) -> House:
     """Wire everything and add the tenant."""
     settings = Settings(data_dir=folder, tenant=tenant)
     database = await PostgresDatabase.connect(database_url, name="test", max_size=8)
     clock = clock or SystemClock()
     rail = ToldRail(clock)
-    urls = EngineUrls(database_url, "nats://127.0.0.1:1")
+    urls = EngineUrls(database_url, nats_url)
     services = wire(settings, urls, database, clock, SystemRandomness(), {"ibps": rail})
     return await add_tenant(services, rail, tenant)
 
