@@ -266,7 +266,12 @@ class Dispatch:
                     tenant,
                     "payment.submitted",
                     row,
-                    {"rail": row.rail, "reference": row.reference, "attempt": out.number},
+                    {
+                        "state": row.state.value,
+                        "rail": row.rail,
+                        "reference": row.reference,
+                        "attempt": out.number,
+                    },
                 )
             )
         for row, refusal in batch.ended:
