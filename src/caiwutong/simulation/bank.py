@@ -1,0 +1,228 @@
+"""The other side: a bank with books of its own, which never reads ours.
+
+It keeps accounts, and every payment under its rail and reference: the same reference again is
+answered for the first. It refuses what comes after ``valid_until`` by its own clock, which differs
+from ours by up to half a minute; nets in rounds (or at once, on the direct rail); lets a payment be
+revoked before netting; rejects (PR09) for the payee's bank; and sends money back hours after it was
+settled. Whatever it says is true. What is lost, late or doubled happens to its words on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from caiwutong.rails.contract import NOT_FOUND, Concerning, ReportKind
+from caiwutong.simulation.chance import Chance, Fault
+from caiwutong.simulation.loop import SimClock, SimLoop
+from caiwutong.simulation.trace import Trace
+from caiwutong.simulation.wire import Ask, AskBack, Message, Pay, PayOrder, Revoke, Say, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One rail into the bank."""
+
+    name: str
+    valid_for_s: float
+    """How long after an attempt was made its message is still taken."""
+    round_s: float
+    """Seconds between netting rounds; zero: executed at once."""
+    most_a_message: int
+    notices: bool
+    """Whether the bank tells by itself how a payment ended. A return it always tells."""
+
+
+@dataclass(slots=True)
+class BankAccount:
+    number: str
+    name: str
+    balance_fen: int
+    overdraft_fen: int = 0
+    state: str = "active"
+
+
+@dataclass(slots=True)
+class Order:
+    """A payment in the bank's books."""
+
+    channel: Channel
+    order: PayOrder
+    kind: ReportKind
+    code: str
+    at: datetime
+    words: str = ""
+    executed: bool = False
+
+
+class Listener(Protocol):
+    """Who watches the bank's books."""
+
+    def executed(self, order: Order) -> None: ...
+
+
+_RETURN_LIKELY = 0.05
+_PAYEE_BANK_REFUSES = 0.04
+
+
+@dataclass(slots=True)
+class Bank:
+    """Accounts and payments at the bank."""
+
+    loop: SimLoop
+    clock: SimClock
+    chance: Chance
+    trace: Trace
+    notify: Callable[[Channel, Word, bool], None]
+    """Tell the hub: channel, word, and whether it is repeated until the hub confirms it."""
+    listener: Listener
+    skew: timedelta = timedelta()
+    accounts: dict[str, BankAccount] = field(default_factory=dict[str, BankAccount])
+    orders: dict[tuple[str, str], Order] = field(default_factory=dict[tuple[str, str], Order])
+    executions: dict[str, list[Order]] = field(default_factory=dict[str, list[Order]])
+    """What was executed, by the caller's mark."""
+
+    def take(self, channel: Channel, message: Message) -> Say:
+        """The answer to a message of the hub."""
+        match message:
+            case Pay(orders):
+                return Say([self._pay(channel, order) for order in orders])
+            case Ask(references):
+                return Say([self._ask(channel, reference) for reference in references])
+            case Revoke(reference):
+                return Say(self._revoke(channel, reference))
+            case AskBack(reference):
+                return Say(self._ask_back(channel, reference))
+            case Say():
+                raise AssertionError("the hub asks, it does not say")
+
+    def now(self) -> datetime:
+        return self.clock.now() + self.skew
+
+    # Payments.
+
+    def _pay(self, channel: Channel, order: PayOrder) -> Word:
+        known = self.orders.get((channel.name, order.reference))
+        if known is not None:
+            self.trace.tell("bank", f"knows {order.reference} {order.mark}")
+            return self._word(known)
+        now = self.now()
+        if now > order.valid_until:
+            self.trace.tell("bank", f"too late {order.reference} {order.mark}")
+            return Word(ReportKind.REJECTED, order.reference, "RJ32", now, "too late")
+        row = Order(channel, order, ReportKind.ACCEPTED, "PR00", now)
+        self.orders[(channel.name, order.reference)] = row
+        payer = self.accounts.get(order.payer)
+        if payer is None or payer.state != "active":
+            return self._reject(row, "RJ11", "payer account cannot pay")
+        if payer.balance_fen + payer.overdraft_fen < order.amount_fen:
+            return self._reject(row, "RJ14", "not enough money")
+        payer.balance_fen -= order.amount_fen
+        self.trace.tell("bank", f"accepts {order.reference} {order.mark}")
+        self.loop.later(self._works_for(channel, order), self._net, row)
+        return self._word(row)
+
+    def _works_for(self, channel: Channel, order: PayOrder) -> float:
+        """Seconds until the payment meets its netting round."""
+        draw = self.chance.bank
+        work = draw.uniform(0.5, 5)
+        if self.chance.strikes(Fault.BANK_SILENT, order.mark):
+            work += draw.uniform(3600, 6 * 3600)
+        elif self.chance.strikes(Fault.BANK_SLOW, order.mark):
+            work += draw.choice((10.0, 120.0, 3600.0)) * draw.random()
+        if channel.round_s:
+            at = self.loop.time() + work
+            work += channel.round_s - at % channel.round_s
+        return work
+
+    def _net(self, row: Order) -> None:
+        if row.kind is not ReportKind.ACCEPTED:
+            return
+        order = row.order
+        payee = self.accounts.get(order.payee)
+        if payee is None or payee.state != "active":
+            self._refund(row, "RJ15", "payee account closed or unknown")
+        elif payee.name != order.payee_name:
+            self._refund(row, "RJ16", "name and number do not fit")
+        elif self.chance.bank.random() < _PAYEE_BANK_REFUSES:
+            self._refund(row, "PR09", "refused by the payee's bank")
+        else:
+            self._execute(row, payee)
+
+    def _execute(self, row: Order, payee: BankAccount) -> None:
+        payee.balance_fen += row.order.amount_fen
+        row.executed = True
+        self.executions.setdefault(row.order.mark, []).append(row)
+        if row.channel.round_s:
+            self._move(row, ReportKind.NETTED, "PR03")
+            self.loop.later(self.chance.bank.uniform(60, 900), self._settle, row)
+        else:
+            self._settle(row)
+        self.listener.executed(row)
+
+    def _settle(self, row: Order) -> None:
+        self._move(row, ReportKind.SETTLED, "PR04" if row.channel.round_s else "FIN/S")
+        if self.chance.bank.random() < _RETURN_LIKELY:
+            self.loop.later(self.chance.bank.uniform(5, 40_000), self._send_back, row)
+
+    def _send_back(self, row: Order) -> None:
+        if row.kind is not ReportKind.SETTLED:
+            return
+        amount = row.order.amount_fen
+        self.accounts[row.order.payee].balance_fen -= amount
+        self.accounts[row.order.payer].balance_fen += amount
+        self._move(row, ReportKind.RETURNED, "RT01", "sent back by the payee's bank")
+
+    def _refund(self, row: Order, code: str, words: str) -> None:
+        self.accounts[row.order.payer].balance_fen += row.order.amount_fen
+        self._reject(row, code, words)
+
+    def _reject(self, row: Order, code: str, words: str) -> Word:
+        self._move(row, ReportKind.REJECTED, code, words)
+        return self._word(row)
+
+    def _move(self, row: Order, kind: ReportKind, code: str, words: str = "") -> None:
+        row.kind, row.code, row.words, row.at = kind, code, words, self.now()
+        self.trace.tell("bank", f"{kind.value} {code} {row.order.reference} {row.order.mark}")
+        returned = kind is ReportKind.RETURNED
+        if row.channel.notices or returned:
+            self.notify(row.channel, self._word(row), returned)
+
+    # Questions and requests.
+
+    def _ask(self, channel: Channel, reference: str) -> Word:
+        row = self.orders.get((channel.name, reference))
+        if row is None:
+            return Word(ReportKind.IN_DOUBT, reference, NOT_FOUND, self.now())
+        return self._word(row)
+
+    def _revoke(self, channel: Channel, reference: str) -> list[Word]:
+        row = self.orders.get((channel.name, reference))
+        if row is None or row.kind is not ReportKind.ACCEPTED:
+            code = "RV01" if row is None else "RV02"
+            return [self._about(ReportKind.REJECTED, reference, code, Concerning.REVOCATION)]
+        self.accounts[row.order.payer].balance_fen += row.order.amount_fen
+        self._move(row, ReportKind.REVOKED, "PR08")
+        return [
+            self._about(ReportKind.ACCEPTED, reference, "RV00", Concerning.REVOCATION),
+            self._word(row),
+        ]
+
+    def _ask_back(self, channel: Channel, reference: str) -> list[Word]:
+        row = self.orders.get((channel.name, reference))
+        willing = row is not None and row.kind is ReportKind.SETTLED
+        if row is None or not willing or self.chance.bank.random() < 0.5:
+            return [self._about(ReportKind.REJECTED, reference, "RR01", Concerning.RETURN_REQUEST)]
+        self.loop.later(self.chance.bank.uniform(60, 7200), self._send_back, row)
+        return [self._about(ReportKind.ACCEPTED, reference, "RR00", Concerning.RETURN_REQUEST)]
+
+    def _about(self, kind: ReportKind, reference: str, code: str, concerning: Concerning) -> Word:
+        return Word(kind, reference, code, self.now(), concerning=concerning)
+
+    @staticmethod
+    def _word(row: Order) -> Word:
+        return Word(
+            row.kind, row.order.reference, row.code, row.at, row.words, row.order.amount_fen
+        )
