@@ -12,11 +12,13 @@ from uuid import UUID
 
 from caiwutong.audit.model import Batch, Event
 from caiwutong.db.database import Tx
-from caiwutong.db.postgres import Row, columns, pg
+from caiwutong.db.postgres import Row, pg
 from caiwutong.db.queries import load
 from caiwutong.kernel.errors import Broken
 
 _sql = load(__package__ or "")
+
+_EVENT = ("tenant", "event_id", "kind", "subject_kind", "subject_id", "actor", "at", "body")
 
 Cursor = tuple[int, UUID]
 """A place in the order of sealing: (xid, event id) of the last event taken."""
@@ -103,7 +105,7 @@ class PostgresAuditStore:
             )
             for e in events
         ]  # fmt: skip
-        await pg(tx).execute(_sql["append_many"], *columns(rows, 8))
+        await pg(tx).copy_records("audit_events", _EVENT, rows)
 
     async def timeline(self, tx: Tx, tenant: str, subject_id: UUID) -> list[Event]:
         return [_event(row) for row in await pg(tx).fetch(_sql["timeline"], tenant, subject_id)]

@@ -1,11 +1,5 @@
 -- The audit log's rows. Nothing here updates or deletes: there is no right to.
 
--- name: append_many
--- xid and recorded_at are the database's to give. $1 tenants … $8 bodies, one array a column.
-INSERT INTO audit_events (tenant, event_id, kind, subject_kind, subject_id, actor, at, body)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[],
-                     $7::timestamptz[], $8::bytea[]);
-
 -- name: timeline
 -- Sealed or not, in the order of their ids, which are time-ordered.
 SELECT tenant, event_id, kind, subject_kind, subject_id, actor, at, body, recorded_at, xid

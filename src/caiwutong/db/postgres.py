@@ -5,12 +5,13 @@ Every connection acts as the role ``caiwutong_app``, which may only insert into 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import asyncpg
 
+from caiwutong.db.copying import sliced
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import InDoubt, Unavailable
 
@@ -56,6 +57,18 @@ class PostgresTx:
         tail = status.rsplit(" ", 1)[-1]
         return int(tail) if tail.isdigit() else 0
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Iterable[bytes]) -> None:
+        """Insert rows already in binary COPY format (see ``copying``)."""
+        await self._connection.copy_to_table(
+            table, source=_slices(rows), columns=columns, format="binary"
+        )
+
+    async def copy_records(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows by COPY, each value encoded by the type of its column."""
+        await self._connection.copy_records_to_table(table, columns=columns, records=rows)
+
     async def cursor(self, sql: str, *args: object) -> AsyncIterator[Row]:
         """Stream rows without holding them all."""
         async for row in self._connection.cursor(sql, *args, prefetch=1000):
@@ -67,6 +80,11 @@ class PostgresTx:
     def committed(self) -> None:
         for act in self._afterwards:
             act()
+
+
+async def _slices(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for each in sliced(rows):
+        yield each
 
 
 def pg(tx: Tx) -> PostgresTx:

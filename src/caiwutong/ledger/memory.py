@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -44,7 +43,7 @@ class MemoryLedgerStore:
         account_ids |= {row.account_id for row in holds.values()}
         return Book(
             {
-                i: replace(state, seq_loaded=state.seq)
+                i: msgspec.structs.replace(state, seq_loaded=state.seq)
                 for i in sorted(account_ids)
                 if (state := self._states.get((tenant, i)))
             },
@@ -98,7 +97,7 @@ class MemoryLedgerStore:
         beyond_fen = min(state.beyond_fen, max(0, -state.available - overdraft_fen))
         account = msgspec.structs.replace(self._accounts[key], overdraft_fen=overdraft_fen)
         mem(tx).put(self._accounts, key, account)
-        after = replace(state, overdraft_fen=overdraft_fen, beyond_fen=beyond_fen)
+        after = msgspec.structs.replace(state, overdraft_fen=overdraft_fen, beyond_fen=beyond_fen)
         mem(tx).put(self._states, key, after)
         return True
 

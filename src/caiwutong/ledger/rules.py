@@ -10,9 +10,11 @@ below the authorised overdraft; a refused operation changes nothing; a linked ch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+
+import msgspec
 
 from caiwutong.kernel.clock import CHINA
 from caiwutong.kernel.errors import Refusal
@@ -31,8 +33,7 @@ from caiwutong.ledger.model import (
 )
 
 
-@dataclass(slots=True)
-class AccountState:
+class AccountState(msgspec.Struct, gc=False):
     """An account while a batch works on it. ``posted`` and ``held`` in its normal direction."""
 
     account_id: UUID
@@ -53,8 +54,7 @@ class AccountState:
         return self.posted - self.held
 
 
-@dataclass(slots=True)
-class HoldRow:
+class HoldRow(msgspec.Struct, gc=False):
     """A hold: its amount is what is still promised; ``posted_fen`` what became a transfer."""
 
     hold_id: UUID
@@ -68,8 +68,7 @@ class HoldRow:
     closed_at: datetime | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class TransferRow:
+class TransferRow(msgspec.Struct, frozen=True, gc=False):
     """A transfer as it is kept: the double entry in one row."""
 
     transfer_id: UUID
@@ -84,8 +83,7 @@ class TransferRow:
     hold_id: UUID | None
 
 
-@dataclass(slots=True, frozen=True)
-class EntryRow:
+class EntryRow(msgspec.Struct, frozen=True, gc=False):
     """One change of one account. ``amount_fen`` is debit-positive; the two ``after`` figures are in
     the account's normal direction."""
 
@@ -113,6 +111,13 @@ class Book:
     new_holds: dict[UUID, HoldRow] = field(default_factory=dict[UUID, HoldRow])
     changed_holds: dict[UUID, HoldRow] = field(default_factory=dict[UUID, HoldRow])
     changed_accounts: dict[UUID, AccountState] = field(default_factory=dict[UUID, AccountState])
+    _period: tuple[datetime, int] | None = None
+
+    def period(self, at: datetime) -> int:
+        """``period_of``, worked out once for the operations of one moment."""
+        if self._period is None or self._period[0] is not at:
+            self._period = at, period_of(at)
+        return self._period[1]
 
 
 def period_of(at: datetime) -> int:
@@ -249,7 +254,7 @@ def _transfer(book: Book, op: Transfer) -> Outcome:
         op.currency,
         op.kind,
         op.at,
-        period_of(op.at),
+        book.period(op.at),
         op.subject,
         None,
     )
@@ -340,7 +345,7 @@ def _post(book: Book, op: Post) -> Outcome:
         held.currency,
         op.kind,
         op.at,
-        period_of(op.at),
+        book.period(op.at),
         op.subject,
         hold.hold_id,
     )
@@ -377,7 +382,7 @@ def _keep(book: Book, op: Keep) -> Outcome:
         return DONE_BEFORE
     if _expired(hold, op.at):
         return _hold_expired(hold)
-    _put_hold(book, replace(hold, expires_at=None))
+    _put_hold(book, msgspec.structs.replace(hold, expires_at=None))
     return DONE
 
 
@@ -390,7 +395,9 @@ def _close_hold(
 ) -> None:
     _put_hold(
         book,
-        replace(hold, state=state, posted_fen=posted, transfer_id=transfer, closed_at=at),
+        msgspec.structs.replace(
+            hold, state=state, posted_fen=posted, transfer_id=transfer, closed_at=at
+        ),
     )
 
 

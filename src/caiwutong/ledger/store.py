@@ -6,11 +6,13 @@ last to the end of the transaction, so a balance is never written from a stale r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from struct import Struct
 from typing import Protocol
 from uuid import UUID
 
+from caiwutong.db.copying import Moments, Words, head, text, uuid_or_null
 from caiwutong.db.database import Tx
 from caiwutong.db.postgres import Row, columns, pg
 from caiwutong.db.queries import load as load_queries
@@ -26,6 +28,21 @@ from caiwutong.ledger.rules import (
 )
 
 _sql = load_queries(__package__ or "")
+
+_TRANSFER = (
+    "tenant", "transfer_id", "debit", "credit", "amount_fen", "at", "period", "subject",
+    "hold_id", "kind", "currency",
+)  # fmt: skip
+_ENTRY = (
+    "tenant", "account_id", "at", "seq", "cause", "amount_fen", "held_fen", "posted_after",
+    "held_after", "currency",
+)  # fmt: skip
+_HOLD = (
+    "tenant", "hold_id", "account_id", "amount_fen", "state", "opened_at", "expires_at",
+    "posted_fen", "transfer_id", "closed_at",
+)  # fmt: skip
+_transfer_figures = Struct(">i16s i16s i16s iq iq ii".replace(" ", ""))
+_entry_figures = Struct(">i16s iq iq i16s iq iq iq iq".replace(" ", ""))
 
 
 class LedgerStore(Protocol):
@@ -108,35 +125,9 @@ class PostgresLedgerStore:
     async def save(self, tx: Tx, tenant: str, book: Book) -> None:
         t = pg(tx)
         if book.new_transfers:
-            await t.execute(
-                _sql["insert_transfers"],
-                tenant,
-                *columns(
-                    [
-                        (
-                            r.transfer_id, r.debit, r.credit, r.amount_fen, r.currency, r.kind,
-                            r.at, r.period, r.subject, r.hold_id,
-                        )
-                        for r in book.new_transfers
-                    ],
-                    10,
-                ),
-            )  # fmt: skip
+            await t.copy("ledger_transfers", _TRANSFER, _packed_transfers(tenant, book))
         if book.new_entries:
-            await t.execute(
-                _sql["insert_entries"],
-                tenant,
-                *columns(
-                    [
-                        (
-                            e.account_id, e.at, e.seq, e.cause, e.amount_fen, e.held_fen,
-                            e.posted_after, e.held_after, e.currency,
-                        )
-                        for e in book.new_entries
-                    ],
-                    9,
-                ),
-            )  # fmt: skip
+            await t.copy("ledger_entries", _ENTRY, _packed_entries(tenant, book))
         await self._save_holds(tx, tenant, book)
         if book.changed_accounts:
             changed = [book.changed_accounts[i] for i in sorted(book.changed_accounts)]
@@ -165,12 +156,12 @@ class PostgresLedgerStore:
         if book.new_holds:
             rows = [
                 (
-                    h.hold_id, h.account_id, h.amount_fen, h.state.value, h.opened_at,
+                    tenant, h.hold_id, h.account_id, h.amount_fen, h.state.value, h.opened_at,
                     h.expires_at, h.posted_fen, h.transfer_id, h.closed_at,
                 )
                 for h in book.new_holds.values()
             ]  # fmt: skip
-            await pg(tx).execute(_sql["insert_holds"], tenant, *columns(rows, 9))
+            await pg(tx).copy_records("ledger_holds", _HOLD, rows)
         if book.changed_holds:
             rows = [
                 (
@@ -241,6 +232,31 @@ class PostgresLedgerStore:
 
     async def close_period(self, tx: Tx, tenant: str, period: int, at: datetime, by: str) -> None:
         await pg(tx).execute(_sql["close_period"], tenant, period, at, by)
+
+
+def _packed_transfers(tenant: str, book: Book) -> Iterator[bytes]:
+    """The new transfers for COPY, columns as in ``_TRANSFER``."""
+    start, pack, moment = head(len(_TRANSFER)) + text(tenant), _transfer_figures.pack, Moments()
+    words = Words()
+    for r in book.new_transfers:
+        figures = pack(
+            16, r.transfer_id.bytes, 16, r.debit.bytes, 16, r.credit.bytes, 8, r.amount_fen,
+            8, moment(r.at), 4, r.period,
+        )  # fmt: skip
+        subject, hold = uuid_or_null(r.subject), uuid_or_null(r.hold_id)
+        yield start + figures + subject + hold + words[r.kind] + words[r.currency]
+
+
+def _packed_entries(tenant: str, book: Book) -> Iterator[bytes]:
+    """The new entries for COPY, columns as in ``_ENTRY``."""
+    start, pack, moment = head(len(_ENTRY)) + text(tenant), _entry_figures.pack, Moments()
+    words = Words()
+    for e in book.new_entries:
+        figures = pack(
+            16, e.account_id.bytes, 8, moment(e.at), 8, e.seq, 16, e.cause.bytes,
+            8, e.amount_fen, 8, e.held_fen, 8, e.posted_after, 8, e.held_after,
+        )  # fmt: skip
+        yield start + figures + words[e.currency]
 
 
 def _account_state(row: Row) -> AccountState:

@@ -33,24 +33,6 @@ WHERE tenant = $1 AND transfer_id = ANY ($2::uuid[]);
 -- name: closed_periods
 SELECT period FROM ledger_periods WHERE tenant = $1;
 
--- name: insert_transfers
-INSERT INTO ledger_transfers (tenant, transfer_id, debit, credit, amount_fen, currency, kind, at,
-                              period, subject, hold_id)
-SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[],
-                         $8::timestamptz[], $9::int[], $10::uuid[], $11::uuid[]);
-
--- name: insert_entries
-INSERT INTO ledger_entries (tenant, account_id, at, seq, cause, amount_fen, held_fen, posted_after,
-                            held_after, currency)
-SELECT $1, * FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::uuid[], $6::bigint[],
-                         $7::bigint[], $8::bigint[], $9::bigint[], $10::text[]);
-
--- name: insert_holds
-INSERT INTO ledger_holds (tenant, hold_id, account_id, amount_fen, state, opened_at, expires_at,
-                          posted_fen, transfer_id, closed_at)
-SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::timestamptz[],
-                         $7::timestamptz[], $8::bigint[], $9::uuid[], $10::timestamptz[]);
-
 -- name: update_holds
 UPDATE ledger_holds h
 SET state = n.state, expires_at = n.expires_at, posted_fen = n.posted_fen,

@@ -254,8 +254,7 @@ class Intake:
                 case.answer = Receipt(case.payment_id, row.state, needs=case.needs)
             elif isinstance(case.answer, Refusal) and case.answer is not _PENDING:
                 events.append(_refused(self._ids, tenant, case, case.answer, now))
-        await self._store.insert(tx, tenant, rows, keys)
-        await self._store.put_work(tx, tenant, work)
+        await self._store.insert(tx, tenant, rows, keys, work)
         await self._ask_people(tx, tenant, rows, now)
         await self._log.append_many(tx, events)
 

@@ -38,7 +38,12 @@ class MemoryPaymentStore:
         return {h: known for h in hashes if (known := self._keys.get((tenant, h)))}
 
     async def insert(
-        self, tx: Tx, tenant: str, rows: Sequence[PaymentRow], keys: Sequence[bytes]
+        self,
+        tx: Tx,
+        tenant: str,
+        rows: Sequence[PaymentRow],
+        keys: Sequence[bytes],
+        work: Sequence[Work] = (),
     ) -> None:
         for row, key in zip(rows, keys, strict=True):
             if (tenant, key) in self._keys:
@@ -46,6 +51,7 @@ class MemoryPaymentStore:
             mem(tx).put(self._keys, (tenant, key), KnownKey(row.digest, row.payment_id))
             self._check(row)
             mem(tx).put(self._payments, (tenant, row.payment_id), msgspec.structs.replace(row))
+        await self.put_work(tx, tenant, work)
 
     async def states_of(
         self, tx: Tx, tenant: str, ids: Collection[UUID]

@@ -23,6 +23,17 @@ _refs_encoder = msgspec.json.Encoder()
 _refs_decoder = msgspec.json.Decoder(References)
 _no_refs = _refs_encoder.encode(References())
 
+_KEY = ("tenant", "key_hash", "digest", "payment_id")
+_WORK = ("tenant", "payment_id", "task", "due_at", "tries")
+_PAYMENT = (
+    "tenant", "payment_id", "direction", "bank_account_id", "ledger_account_id",
+    "counter_account_id", "amount_fen", "currency", "priority", "execute_on", "channel",
+    "payee_sealed", "payee_index", "payee_last4", "purpose", "remark", "refs", "caller", "actor",
+    "key", "digest", "import_id", "created_at", "state", "version", "state_at", "authorised_by",
+    "reason_code", "reason", "rail", "reference", "attempts", "completed_at", "settled_at",
+    "returned_at",
+)  # fmt: skip
+
 LAST_ID = UUID(int=(1 << 128) - 1)
 """Above every id: where a newest-first page begins."""
 
@@ -63,8 +74,10 @@ class PaymentStore(Protocol):
         tenant: str,
         rows: Sequence[PaymentRow],
         keys: Sequence[bytes],
+        work: Sequence[Work] = (),
     ) -> None:
-        """Bind the keys and write the rows. Raises Conflict when a key was bound meanwhile."""
+        """Bind the keys, write the rows and what is to be done for them. Raises Conflict when a
+        key was bound meanwhile."""
         ...
 
     async def states_of(
@@ -132,17 +145,20 @@ class PostgresPaymentStore:
         return {r["key_hash"]: KnownKey(r["digest"], r["payment_id"]) for r in rows}
 
     async def insert(
-        self, tx: Tx, tenant: str, rows: Sequence[PaymentRow], keys: Sequence[bytes]
+        self,
+        tx: Tx,
+        tenant: str,
+        rows: Sequence[PaymentRow],
+        keys: Sequence[bytes],
+        work: Sequence[Work] = (),
     ) -> None:
         if not rows:
             return
         try:
-            await pg(tx).execute(
-                _sql["insert_keys"],
-                tenant,
-                list(keys),
-                [row.digest for row in rows],
-                [row.payment_id for row in rows],
+            await pg(tx).copy_records(
+                "payment_keys",
+                _KEY,
+                [(tenant, k, r.digest, r.payment_id) for k, r in zip(keys, rows, strict=True)],
             )
         except asyncpg.UniqueViolationError as error:
             raise Conflict(
@@ -150,8 +166,11 @@ class PostgresPaymentStore:
                 "A key of this batch was bound by another request in the same moment.",
                 "Send it again: it is answered once.",
             ) from error
-        await pg(tx).execute(
-            _sql["insert_payments"], tenant, *columns([_values(row) for row in rows], 34)
+        await pg(tx).copy_records("payments", _PAYMENT, [(tenant, *_values(row)) for row in rows])
+        await pg(tx).copy_records(
+            "payment_work",
+            _WORK,
+            [(tenant, w.payment_id, w.task, w.due_at, w.tries) for w in work],
         )
 
     async def states_of(
@@ -271,11 +290,11 @@ def _escape(text: str) -> str:
 
 def _values(r: PaymentRow) -> tuple[Any, ...]:
     return (
-        r.payment_id, r.direction.value, r.bank_account_id, r.ledger_account_id,
-        r.counter_account_id, r.amount_fen, r.currency, r.priority.value, r.execute_on,
+        r.payment_id, r.direction, r.bank_account_id, r.ledger_account_id,
+        r.counter_account_id, r.amount_fen, r.currency, r.priority, r.execute_on,
         r.channel, r.payee_sealed, r.payee_index, r.payee_last4, r.purpose, r.remark,
         _no_refs if r.refs == _EMPTY else _refs_encoder.encode(r.refs), r.caller, r.actor,
-        r.key, r.digest, r.import_id, r.created_at, r.state.value, r.version, r.state_at,
+        r.key, r.digest, r.import_id, r.created_at, r.state, r.version, r.state_at,
         r.authorised_by, r.reason_code, r.reason, r.rail, r.reference, r.attempts,
         r.completed_at, r.settled_at, r.returned_at,
     )  # fmt: skip

@@ -2,30 +2,11 @@
 -- order. Every query names its tenant first.
 
 -- name: known_keys
-SELECT key_hash, digest, payment_id FROM payment_keys
-WHERE tenant = $1 AND key_hash = ANY ($2::bytea[]);
-
--- name: insert_keys
--- A key that came in between by another connection raises unique_violation: the batch is undone
--- and decided again, and then sees it.
-INSERT INTO payment_keys (tenant, key_hash, digest, payment_id)
-SELECT $1, * FROM unnest($2::bytea[], $3::bytea[], $4::uuid[]);
-
--- name: insert_payments
-INSERT INTO payments
-      (tenant,
-       payment_id, direction, bank_account_id, ledger_account_id, counter_account_id,
-       amount_fen, currency, priority, execute_on, channel, payee_sealed, payee_index,
-       payee_last4, purpose, remark, refs, caller, actor, key, digest, import_id, created_at,
-       state, version, state_at, authorised_by, reason_code, reason, rail, reference, attempts,
-       completed_at, settled_at, returned_at)
-SELECT $1, * FROM unnest(
-       $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::text[],
-       $9::text[], $10::date[], $11::text[], $12::bytea[], $13::bytea[], $14::text[],
-       $15::text[], $16::text[], $17::bytea[], $18::uuid[], $19::text[], $20::text[],
-       $21::bytea[], $22::uuid[], $23::timestamptz[], $24::text[], $25::int[],
-       $26::timestamptz[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[],
-       $32::int[], $33::timestamptz[], $34::timestamptz[], $35::timestamptz[]);
+-- One probe of one partition a key: LATERAL, because ANY would look for every key in all of them.
+SELECT k.key_hash, k.digest, k.payment_id
+FROM unnest($2::bytea[]) AS w (key_hash)
+CROSS JOIN LATERAL (SELECT key_hash, digest, payment_id FROM payment_keys p
+                    WHERE p.tenant = $1 AND p.key_hash = w.key_hash LIMIT 1) k;
 
 -- name: states_of
 SELECT payment_id, state, reason FROM payments

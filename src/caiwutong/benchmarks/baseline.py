@@ -1,0 +1,97 @@
+"""The yardstick: pgbench's TPC-B on the same PostgreSQL, in a database of its own.
+
+Scale 50, 32 clients, 2 threads, prepared statements: one small transaction per transfer, the way a
+ledger is written without batches. It runs before and after each bench, so that ratios survive a
+machine whose neighbours come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+
+from caiwutong.benchmarks.results import Latency, Result
+from caiwutong.engines import PostgresEngine
+from caiwutong.engines.cluster import ENVIRONMENT
+from caiwutong.kernel.errors import Broken
+
+DATABASE = "bench_tpcb"
+CLIENTS = 32
+_DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+_TPS = re.compile(r"tps = ([0-9.]+)")
+_MEAN = re.compile(r"latency average = ([0-9.]+) ms")
+
+
+async def shown_settings(url: str) -> dict[str, str]:
+    """The server's version and its durability, as SHOW gives them. Raises Broken unless all of it
+    is on: figures of a server that may lose data say nothing."""
+    connection = await asyncpg.connect(url)
+    try:
+        found: dict[str, str] = {
+            name: str(await connection.fetchval(f"SHOW {name}"))
+            for name in ("server_version", *_DURABLE)
+        }
+    finally:
+        await connection.close()
+    loose = [name for name in _DURABLE if found[name] != "on"]
+    if loose:
+        raise Broken(
+            "bench.not_durable",
+            f"PostgreSQL runs with {', '.join(loose)} off.",
+            "Measure on a server with its durable settings.",
+        )
+    return found
+
+
+async def make(engine: PostgresEngine, scale: int) -> None:
+    """Create and fill the TPC-B tables (about 15 MB a unit of scale)."""
+    connection = await asyncpg.connect(engine.url_of("postgres"))
+    try:
+        await connection.execute(f'CREATE DATABASE "{DATABASE}"')
+    finally:
+        await connection.close()
+    await _pgbench(engine, "-i", "-q", "-s", str(scale))
+
+
+async def measure(engine: PostgresEngine, seconds: float) -> Result:
+    """One run of TPC-B."""
+    out = await _pgbench(
+        engine, "-c", str(CLIENTS), "-j", "2", "-M", "prepared", "-n", "-T",
+        str(max(1, round(seconds))),
+    )  # fmt: skip
+    tps, mean = _TPS.search(out), _MEAN.search(out)
+    if tps is None or mean is None:
+        raise Broken("bench.pgbench", f"pgbench said: {out[-500:]}", "Read its words.")
+    mean_ms = float(mean[1])
+    return Result(
+        name="pgbench TPC-B",
+        value=float(tps[1]),
+        unit="transactions",
+        latency=Latency(mean_ms, mean_ms, mean_ms),
+    )
+
+
+async def _pgbench(engine: PostgresEngine, *options: str) -> str:
+    url = urlsplit(engine.url_of(DATABASE))
+    where = parse_qs(url.query)
+    environment = {
+        **ENVIRONMENT,
+        "PGHOST": where["host"][0],
+        "PGPORT": where["port"][0],
+        "PGUSER": url.username or "",
+        "PGPASSWORD": unquote(url.password or ""),
+        "PGDATABASE": DATABASE,
+    }
+    process = await asyncio.create_subprocess_exec(
+        str(Path(engine.programs) / "pgbench"), *options, env=environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    text = out.decode(errors="replace")
+    if process.returncode != 0:
+        raise Broken("bench.pgbench", f"pgbench failed: {text[-500:]}", "Read its words.")
+    return text
