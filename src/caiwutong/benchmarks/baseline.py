@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
@@ -29,7 +30,7 @@ _MEAN = re.compile(r"latency average = ([0-9.]+) ms")
 async def shown_settings(url: str) -> dict[str, str]:
     """The server's version and its durability, as SHOW gives them. Raises Broken unless all of it
     is on: figures of a server that may lose data say nothing."""
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         found: dict[str, str] = {
             name: str(await connection.fetchval(f"SHOW {name}"))
@@ -47,13 +48,24 @@ async def shown_settings(url: str) -> dict[str, str]:
     return found
 
 
-async def make(engine: PostgresEngine, scale: int) -> None:
-    """Create and fill the TPC-B tables (about 15 MB a unit of scale)."""
-    connection = await asyncpg.connect(engine.url_of("postgres"))
+async def connect(url: str) -> Any:
+    """A connection as the database's owner."""
+    return cast(Any, await asyncpg.connect(url))
+
+
+async def make_database(engine: PostgresEngine, name: str) -> str:
+    """An empty database; its address."""
+    connection = await connect(engine.url_of("postgres"))
     try:
-        await connection.execute(f'CREATE DATABASE "{DATABASE}"')
+        await connection.execute(f'CREATE DATABASE "{name}"')
     finally:
         await connection.close()
+    return engine.url_of(name)
+
+
+async def make(engine: PostgresEngine, scale: int) -> None:
+    """Create and fill the TPC-B tables (about 15 MB a unit of scale)."""
+    await make_database(engine, DATABASE)
     await _pgbench(engine, "-i", "-q", "-s", str(scale))
 
 

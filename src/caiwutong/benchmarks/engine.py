@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-import asyncpg
-
+from caiwutong.benchmarks.baseline import make_database
 from caiwutong.benchmarks.cpu import cpu_of_trees, per_piece
 from caiwutong.benchmarks.orders import Orders, orders_for
 from caiwutong.benchmarks.proof import prove_intake
@@ -36,12 +35,7 @@ async def bench_engine(
 ) -> Result:
     """One row: payments taken in per second, by one process, ``IN_FLIGHT`` batches at once."""
     assert engines.postgres is not None
-    connection = await asyncpg.connect(engines.postgres.url_of("postgres"))
-    try:
-        await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    finally:
-        await connection.close()
-    urls = EngineUrls(engines.postgres.url_of(DATABASE), engines.nats_url)
+    urls = EngineUrls(await make_database(engines.postgres, DATABASE), engines.nats_url)
     await asyncio.to_thread(migrate, urls.database_url)
     prepare(settings.sandbox_dir, port=1, clock=SharedClock(settings.clock_file))
     async with open_services(settings, urls, name="bench-engine", pool=IN_FLIGHT + 1) as services:

@@ -144,7 +144,9 @@ class _Books:
         """Sums are zero, balances are what entries say, no transfer is missing."""
         async with self.database.transaction() as tx:
             proofs = await self.ledger.trial_balance(tx, TENANT)
-            found = await tx.value("SELECT count(*) FROM ledger_transfers WHERE tenant = $1", TENANT)
+            found = await tx.value(
+                "SELECT count(*) FROM ledger_transfers WHERE tenant = $1", TENANT
+            )
         if not all(proof.holds for proof in proofs) or found != self.transfers:
             raise Broken(
                 "bench.wrong_books",

@@ -12,9 +12,7 @@ async def payments_kept(services: Services) -> int:
     return sum(overview.states.values())
 
 
-async def prove_intake(
-    services: Services, answered: int, cut_off: int = 0, before: int = 0
-) -> int:
+async def prove_intake(services: Services, answered: int, cut_off: int = 0, before: int = 0) -> int:
     """Every receipt is a payment with its key bound once, and no fen was made or lost. Returns how
     many payments there are beyond the answers: requests the end of the run cut off, at most
     ``cut_off``. ``before``: payments that were there already. Raises Broken."""
