@@ -360,7 +360,8 @@ class DirectBank:
             rule = faults.strike(kind, reference, at, channel=CHANNEL, bank=self.code)
             return rule is not None
 
-        if strike(FaultKind.LOST_NOTICE):
+        # Like the A105 on IBPS, the news that money came back is never lost: nobody asks for it.
+        if not isinstance(event, b.PaymentCameBack) and strike(FaultKind.LOST_NOTICE):
             return
         for _ in range(2 if strike(FaultKind.DUPLICATE) else 1):
             body = codec.encode_notice(

@@ -97,7 +97,8 @@ class Sandbox:
         self.network.recover()
         for bank in self.direct.values():
             bank.recover()
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        server = web.Server(self._serve, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         await self._listen()
         await self.pushes.start()
