@@ -316,9 +316,9 @@ class Book:
         if known is None or known.status != PENDING:
             return False
         fee = self.fee_fen(known.amount_fen) if known.payee_bank != self.code else 0
-        payer = self.account(known.payer_account)
-        if payer is None or payer.available_fen < fee:
-            fee = 0
+        if fee:
+            payer = self.account(known.payer_account)
+            fee = fee if payer is not None and payer.available_fen >= fee else 0
         self._decide(known, EXECUTED, "", "", fee, at)
         if fee:
             self._book(known.payer_account, -fee, "fee", reference, "", "", "手续费", at)

@@ -38,11 +38,11 @@ CREATE TABLE IF NOT EXISTS transfers (
   status TEXT NOT NULL, code TEXT NOT NULL, words TEXT NOT NULL, round INTEGER,
   received_at REAL NOT NULL, decided_at REAL, return_due_at REAL,
   UNIQUE (originator, reference));
-CREATE INDEX IF NOT EXISTS transfers_open ON transfers (seq) WHERE status IN ('PR00', 'PR10');
+CREATE INDEX IF NOT EXISTS transfers_unanswered ON transfers (seq) WHERE status = 'PR00';
+CREATE INDEX IF NOT EXISTS transfers_confirmed ON transfers (seq) WHERE status = 'PR10';
 CREATE INDEX IF NOT EXISTS transfers_netted ON transfers (round, seq) WHERE status = 'PR03';
 CREATE INDEX IF NOT EXISTS transfers_return ON transfers (return_due_at)
   WHERE return_due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS transfers_message ON transfers (message_id);
 CREATE TABLE IF NOT EXISTS rounds (
   round INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, day TEXT NOT NULL,
   transfers INTEGER NOT NULL, amount_fen INTEGER NOT NULL,
@@ -159,15 +159,6 @@ class Centre:
             "SELECT * FROM transfers WHERE originator = ? AND reference = ?", originator, reference
         )
 
-    def by_message(self, message_id: str, originator: str = "") -> Transfer | None:
-        """The transfer that came in this message, or None."""
-        return self._one(
-            "SELECT * FROM transfers WHERE message_id = ? AND (originator = ? OR ? = '')",
-            message_id,
-            originator,
-            originator,
-        )
-
     def _one(self, sql: str, *values: Any) -> Transfer | None:
         row = self._db.execute(sql, values).fetchone()
         return Transfer(*row) if row else None
@@ -260,15 +251,16 @@ class Centre:
         )
         for statement in (_DEBIT_POSITIONS, _CREDIT_POSITIONS):
             self.write(statement, number)
-        return self._many(
-            "SELECT * FROM transfers WHERE status = 'PR03' AND round = ? ORDER BY seq", number
-        )
+        return self._netted_in(number)
 
     def unbooked(self) -> list[Transfer]:
         """Netted transfers whose booking at the banks is not known to be durable, by round."""
+        rounds = self.read("SELECT round FROM rounds WHERE booked = 0 ORDER BY round")
+        return [each for (number,) in rounds for each in self._netted_in(number)]
+
+    def _netted_in(self, number: int | None) -> list[Transfer]:
         return self._many(
-            "SELECT t.* FROM transfers t JOIN rounds r ON r.round = t.round"
-            " WHERE r.booked = 0 ORDER BY t.round, t.seq"
+            "SELECT * FROM transfers WHERE status = 'PR03' AND round = ? ORDER BY seq", number
         )
 
     def booked(self, number: int) -> None:
@@ -278,7 +270,7 @@ class Centre:
     def clear(self, at: datetime) -> tuple[int, list[Transfer]]:
         """The clearing point: netted transfers become PR04, and each bank's net position becomes
         a leg of a settlement. Gives its number and the transfers; (0, []) when nothing waited."""
-        netted = self._many("SELECT * FROM transfers WHERE status = 'PR03' ORDER BY seq")
+        netted = self._many("SELECT * FROM transfers WHERE status = 'PR03' ORDER BY round, seq")
         if not netted:
             return 0, []
         number = self.write(
@@ -306,9 +298,9 @@ class Centre:
 
     # -- reading
 
-    def open_transfers(self, status: str) -> list[Transfer]:
-        """Transfers that wait in this state."""
-        return self._many("SELECT * FROM transfers WHERE status = ? ORDER BY seq", status)
+    def unanswered(self) -> list[Transfer]:
+        """Transfers that wait for their payee's bank."""
+        return self._many("SELECT * FROM transfers WHERE status = 'PR00' ORDER BY seq")
 
     def positions(self) -> dict[str, int]:
         """Each bank's net debt to the others since the last clearing, in fen; sums to zero."""

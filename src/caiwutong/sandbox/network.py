@@ -374,7 +374,7 @@ class Network:
     def heal(self, bank: str = "") -> int:
         """Put everything that was kept silent before its bank again; gives how many."""
         woken = 0
-        for transfer in self.centre.open_transfers(FORWARDED):
+        for transfer in self.centre.unanswered():
             if bank in ("", transfer.payee_bank) and transfer.seq in self._stalled:
                 self._ask_later(transfer)
                 woken += 1
@@ -424,7 +424,7 @@ class Network:
             self._close_round(transfers)
             found["unbooked"] += len(transfers)
         self._settle_legs()
-        for transfer in self.centre.open_transfers(FORWARDED):
+        for transfer in self.centre.unanswered():
             found["unanswered"] += 1
             self._forward_again(transfer)
         self.commits.flush()
