@@ -34,6 +34,9 @@ from caiwutong.erp.webhooks.store import PostgresWebhookStore
 from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.service import Identity
 from caiwutong.identity.store import PostgresIdentityStore
+from caiwutong.imports.directory import HouseDirectories, HouseFunds
+from caiwutong.imports.service import Imports
+from caiwutong.imports.store import PostgresImportStore
 from caiwutong.kernel.clock import Clock, Randomness, SharedClock, SystemClock, SystemRandomness
 from caiwutong.kernel.gathering import Gatherer
 from caiwutong.kernel.ids import Ids
@@ -101,6 +104,7 @@ class Services:
     sealer: Sealer
     rails: dict[str, Rail]
     payments: Payments
+    imports: Imports
     feed: AuditFeed
     webhooks: Webhooks
     metrics: Metrics
@@ -161,6 +165,13 @@ def wire(
         payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
         approvals=approvals,
         audit=audit, sealer=sealer, rails=rails, payments=payments, feed=feed,
+        imports=Imports(
+            database=database, store=PostgresImportStore(), intake=payments.intake,
+            payments=PostgresPaymentStore(),
+            directories=HouseDirectories(database, bank_accounts, identity),
+            funds=HouseFunds(database, bank_accounts, ledger, clock), seal=vault,
+            log=audit, clock=clock, ids=ids,
+        ),
         webhooks=Webhooks(PostgresWebhookStore(), feed, vault, clock, ids, randomness),
         metrics=Metrics(),
     )  # fmt: skip

@@ -6,6 +6,8 @@ Read next: ``gate`` (what every request passes), then ``routes/``.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -36,6 +38,7 @@ from caiwutong.api.problems import Failed, NotOffered, bytes_of, headers_of, no_
 from caiwutong.api.refusals import RefusalLog
 from caiwutong.api.routes.access import api_key_routes, mandate_routes
 from caiwutong.api.routes.accounts import bank_account_routes, payee_routes
+from caiwutong.api.routes.imports import import_routes
 from caiwutong.api.routes.ledger import ledger_routes
 from caiwutong.api.routes.organisation import organisation_routes, people_routes
 from caiwutong.api.routes.payments import payment_routes
@@ -52,19 +55,21 @@ _ROUTES = (
     api_key_routes,
     mandate_routes,
     webhook_routes,
+    import_routes,
 )
+
+_LEAN_GROUPS = {"/v1/events", "/v1/rails", "/healthz", "/readyz", "/metrics", "/openapi.json"}
 
 
 def create_app(house: Services) -> Gate:
     """The ASGI application. It owns no connection: whoever opened ``house`` closes it."""
     paging = Paging(house.vault)
     handlers = [handler for routes in _ROUTES for handler in routes(house, paging)]
-    document_of_all = msgspec.json.encode(describe(_litestar(handlers), handlers, _version()))
-    groups = frozenset(
-        "/".join(path.split("/", 3)[:3]) for path in msgspec.json.decode(document_of_all)["paths"]
-    )
     refusals = RefusalLog(house.audit, house.metrics)
-    teller = Teller(refusals, groups | {"/openapi.json"})
+    groups = {"/".join(path.split("/", 3)[:3]) for h in handlers for path in h.paths}
+    teller = Teller(refusals, frozenset(groups | _LEAN_GROUPS))
+    rest = _litestar(handlers, teller)
+    document = msgspec.json.encode(describe(rest, handlers, _version()))
 
     async def submit_many(tenant: str, submissions: Any) -> Any:
         return await house.payments.intake.submit_many(tenant, submissions)
@@ -74,18 +79,19 @@ def create_app(house: Services) -> Gate:
         teller=teller,
         refusals=refusals,
         metrics=house.metrics,
-        plain=PlainDoor(house.database, house.metrics, document_of_all),
+        plain=PlainDoor(house.database, house.metrics, document),
         rails=RailDoor(house),
         payments=PaymentDoor(house.payments.intake, Batcher(submit_many, house.metrics)),
         events=EventHub(house.database, house.feed, house.metrics),
-        rest=_litestar(handlers, teller),
+        rest=rest,
     )
 
 
-def _litestar(handlers: list[HTTPRouteHandler], teller: Teller | None = None) -> Any:
+def _litestar(handlers: list[HTTPRouteHandler], teller: Teller) -> Any:
+    allowed = _methods_of(handlers)
+
     def worded(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        ours = _ours(request, error)
-        assert teller is not None
+        ours = _ours(request, error, allowed)
         problem = teller.problem(request.scope, ours)  # type: ignore[arg-type]
         headers = headers_of(problem, ours)
         kind = headers.pop("content-type")
@@ -96,22 +102,34 @@ def _litestar(handlers: list[HTTPRouteHandler], teller: Teller | None = None) ->
     return Litestar(
         handlers,
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
-        exception_handlers={Exception: worded} if teller else {},
+        exception_handlers={Exception: worded},
         openapi_config=OpenAPIConfig(title="Caiwutong", version=_version(), path="/-"),
         request_max_body_size=None,
         logging_config=None,
     )
 
 
-def _ours(request: Request[Any, Any, Any], error: Exception) -> Exception:
+def _methods_of(handlers: list[HTTPRouteHandler]) -> Callable[[str], set[str]]:
+    """Which methods are offered at an address."""
+    offered: dict[str, set[str]] = {PAYMENTS: {"POST"}}
+    for handler in handlers:
+        for path in handler.paths:
+            offered.setdefault(path, set()).update(handler.http_methods)
+    patterns = [
+        (re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)), methods)
+        for path, methods in offered.items()
+    ]
+    return lambda path: {m for known, ms in patterns if known.fullmatch(path) for m in ms}
+
+
+def _ours(
+    request: Request[Any, Any, Any], error: Exception, allowed: Callable[[str], set[str]]
+) -> Exception:
     """Litestar's own errors as ours."""
     if isinstance(error, NotFoundException):
         return no_route(request.url.path)
     if isinstance(error, MethodNotAllowedException):
-        allowed = {m.strip() for m in (error.headers or {}).get("Allow", "").split(",") if m}
-        if request.url.path == PAYMENTS:
-            allowed.add("POST")
-        return NotOffered(request.method, allowed)
+        return NotOffered(request.method, allowed(request.url.path))
     if isinstance(error, ValidationException):
         return not_valid(_words(error))
     if isinstance(error, SerializationException):

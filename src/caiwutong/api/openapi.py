@@ -22,8 +22,10 @@ _REFS = "#/components/schemas/{name}"
 _JSON = "application/json"
 _BYTES = "application/octet-stream"
 _NAMES = {
-    "parameter": "parameters",
+    "caiwutong.api.problems.Problem": "Problem",
+    "caiwutong.imports.model.Problem": "RowProblem",
 }
+"""Two types of one name: what each is called for readers."""
 
 DESCRIPTION = """\
 Payments of an enterprise over China's clearing networks. Amounts are integers in fen (分); times
@@ -60,7 +62,7 @@ def describe(app: Litestar, handlers: Sequence[HTTPRouteHandler], version: str) 
     types |= {handler.opt[TAKES] for handler in handlers if TAKES in handler.opt}
     types -= {None, bytes}
     ordered = sorted(types, key=str)
-    refs, components = msgspec.json.schema_components(ordered, ref_template=_REFS)
+    refs, components = _schemas(ordered)
     schema = dict(zip(ordered, refs, strict=True))
     components["PaymentOrder"]["examples"] = [_ORDER_EXAMPLE]
     components["Problem"]["examples"] = [_PROBLEM_EXAMPLE]
@@ -93,6 +95,15 @@ def describe(app: Litestar, handlers: Sequence[HTTPRouteHandler], version: str) 
             },
         },
     }
+
+
+def _schemas(types: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The schemas of these types and of everything inside them, each under a plain name."""
+    text = msgspec.json.encode(msgspec.json.schema_components(types, ref_template=_REFS)).decode()
+    for long, short in _NAMES.items():
+        text = text.replace(f'/{long}"', f'/{short}"').replace(f'"{long}"', f'"{short}"')
+    refs, components = msgspec.json.decode(text)
+    return refs, components
 
 
 def _operation(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from caiwutong.audit.model import HOUSE
 from caiwutong.audit.service import Audit
@@ -31,6 +33,7 @@ class RefusalLog:
         self._metrics = metrics
         self._window_s = window_s
         self._more: dict[_Kind, int] = {}
+        self._timers: dict[_Kind, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def note(
@@ -46,28 +49,28 @@ class RefusalLog:
             return
         self._more[kind] = 0
         refusal = error if isinstance(error, Refusal) else error.as_refusal()
-        task = asyncio.ensure_future(self._record(kind, actor, what, refusal))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._write(kind, actor, refusal, {"request": what}))
+        loop = asyncio.get_running_loop()
+        self._timers[kind] = loop.call_later(self._window_s, self._end_window, kind)
 
     async def close(self) -> None:
-        """Write down what was counted, now."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for kind in list(self._more):
-            await self._write_counted(kind)
+        """Write down what was noted and counted, now."""
+        for kind in list(self._timers):
+            self._end_window(kind)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
-    async def _record(self, kind: _Kind, actor: str, what: str, refusal: Refusal) -> None:
-        await self._write(kind, actor, refusal, {"request": what})
-        await asyncio.sleep(self._window_s)
-        await self._write_counted(kind)
-
-    async def _write_counted(self, kind: _Kind) -> None:
-        more = self._more.pop(kind, 0)
+    def _end_window(self, kind: _Kind) -> None:
+        self._timers.pop(kind).cancel()
+        more = self._more.pop(kind)
         if more:
             refusal = Refusal(kind[1], f"{more} more requests were refused for the same reason.")
-            await self._write(kind, "api", refusal, {"count": more})
+            self._begin(self._write(kind, "api", refusal, {"count": more}))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _write(
         self, kind: _Kind, actor: str, refusal: Refusal, facts: dict[str, object]

@@ -14,6 +14,7 @@ from caiwutong.erp.feed import Feed
 from caiwutong.erp.webhooks.service import Webhooks
 from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.service import Identity
+from caiwutong.imports.service import Imports
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
@@ -77,3 +78,5 @@ class Services(Protocol):
     def payments(self) -> Payments: ...
     @property
     def webhooks(self) -> Webhooks: ...
+    @property
+    def imports(self) -> Imports: ...
