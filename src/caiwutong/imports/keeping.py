@@ -112,11 +112,16 @@ class Keeper:
             await self._store.save(tx, tenant, record)
 
     def begin(self, record: Import, state: State) -> None:
-        """Mark the start of a run: its rate is counted from here."""
+        """Mark the start of a run."""
         record.state = state
+        record.error = record.finished_at = None
+        self.first_row(record)
+
+    def first_row(self, record: Import) -> None:
+        """Mark that rows are flowing now: the rate is counted from here, without the time that
+        opening the file took."""
         record.run_started_at = record.updated_at = self._clock.now()
         record.run_from = record.rows_done
-        record.error = record.finished_at = None
 
     def end(self, record: Import, state: State) -> None:
         """Mark the end of a run; the next ``save`` gives the import back."""

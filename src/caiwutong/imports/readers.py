@@ -306,6 +306,14 @@ class TableSource:
         if self.total > max_rows:
             raise _too_many(max_rows)
         self.notes = [*table.notes, *self._assumptions()]
+        if self.total == 0:
+            self.faults.append(
+                Refusal(
+                    "imports.empty",
+                    f"There is no row below the header in row {self.layout.header_row}.",
+                    "Fill in the payments, or choose the file that has them.",
+                )
+            )
 
     def _assumptions(self) -> list[str]:
         notes: list[str] = []

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -76,6 +77,7 @@ class Runner:
         tally = Tally(source, directory)
         sorter = self._sorter(record, paid, allow_duplicates=False)
         rows = _sorted_rows(source, RowReader.of(source, directory, record.begun_on), sorter)
+        self._keeper.first_row(record)
         while chunk := await _take(rows, CHECK_ROWS):
             kept: list[RowOutcome] = []
             for _, row, left_out in chunk:
@@ -137,8 +139,10 @@ class Runner:
         done = record.rows_done
         while done > 0 and (passed := await _take(rows, min(done, CHECK_ROWS))):
             done -= len(passed)
-        while chunk := await _take(rows, CHUNK_ROWS):
-            await self._apply_chunk(tenant, record, [row for _, row, _ in chunk], hear)
+        self._keeper.first_row(record)
+        async with aclosing(_chunks(rows, CHUNK_ROWS)) as chunks:
+            async for chunk in chunks:
+                await self._apply_chunk(tenant, record, [row for _, row, _ in chunk], hear)
 
     async def _apply_chunk(
         self,
@@ -221,6 +225,18 @@ def _sorted_rows(source: Source, reader: RowReader, sorter: Sorter) -> Iterator[
 async def _take(rows: Iterator[T], most: int) -> list[T]:
     """The next rows, read in a thread so that the loop stays free for others."""
     return await asyncio.to_thread(lambda: list(itertools.islice(rows, most)))
+
+
+async def _chunks(rows: Iterator[T], most: int) -> AsyncGenerator[list[T]]:
+    """The rows in chunks, the next one read while the last one is worked on."""
+    ahead = asyncio.ensure_future(_take(rows, most))
+    try:
+        while chunk := await ahead:
+            ahead = asyncio.ensure_future(_take(rows, most))
+            yield chunk
+    finally:
+        # The thread must be done with the source before anyone closes it.
+        await asyncio.gather(ahead, return_exceptions=True)
 
 
 def _outcome(
