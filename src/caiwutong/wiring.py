@@ -151,7 +151,7 @@ def wire(
         accounts_store, ledger=ledger, units=identity, vault=vault, ids=ids, clock=clock,
         audit=audit,
     )  # fmt: skip
-    approvals = Approvals(PostgresApprovalStore(), identity, audit)
+    approvals = Approvals(PostgresApprovalStore(), identity, audit, directory=identity)
     payments = _wire_payments(
         database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
     )

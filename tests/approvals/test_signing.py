@@ -162,7 +162,7 @@ async def test_who_left_may_not_sign(house: House) -> None:
         await house.identity.change_person(tx, TENANT, one.person_id, 1, state=PersonState.LEFT)
     with pytest.raises(Refused) as refused:
         await house.sign(one, payment())
-    assert refused.value.code == "approvals.person_left"
+    assert refused.value.code == "approvals.person_may_not_sign"
 
 
 async def test_nobody_signs_what_nobody_asked_for_or_was_withdrawn(house: House) -> None:

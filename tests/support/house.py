@@ -80,7 +80,9 @@ class House:
         self.payees = Payees(
             self.account_store, vault=self.vault, ids=self.ids, clock=self.clock, audit=self.audit
         )
-        self.approvals = Approvals(self.approval_store, self.identity, self.audit)
+        self.approvals = Approvals(
+            self.approval_store, self.identity, self.audit, directory=self.identity
+        )
         self.door = Authenticator(self.database, self.identity_store, self.vault, self.clock)
         self.keys: dict[UUID, Ed25519PrivateKey] = {}
 

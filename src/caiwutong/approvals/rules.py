@@ -25,6 +25,8 @@ from caiwutong.kernel.money import MAX_AMOUNT_FEN, yuan
 SIGNED_PREFIX = b"caiwutong-approval-v1"
 MANDATE = "mandate"
 MANDATE_SIGNERS = 2
+PERSON = "person"
+PERSON_SIGNERS = 2
 DEFAULT_POLICY = (PolicyStep(0, 1), PolicyStep(50_000_00, 2))
 """One person below 50,000.00 CNY, two from there: the house's own default, not a rule of law."""
 

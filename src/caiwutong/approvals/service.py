@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from typing import Protocol
 from uuid import UUID
 
 from caiwutong.approvals import rules
@@ -26,17 +27,49 @@ from caiwutong.approvals.signing import People, Signing
 from caiwutong.approvals.store import ApprovalStore
 from caiwutong.audit.service import Audit
 from caiwutong.db.database import Tx
+from caiwutong.identity.model import KeyAlgorithm, Person, PersonState
+from caiwutong.identity.rules import person_digest
 from caiwutong.identity.telling import SYSTEM
 from caiwutong.kernel.errors import Broken, NotFound, Refusal
 
 _FIRST = UUID(int=0)
 
 
-class Approvals(Signing):
-    """Mandates, which people sign, and everything else they sign."""
+class Directory(Protocol):
+    """The part of identity that takes new people in."""
 
-    def __init__(self, store: ApprovalStore, people: People, audit: Audit | None = None) -> None:
+    async def propose_person(
+        self,
+        tx: Tx,
+        tenant: str,
+        name: str,
+        role: str,
+        algorithm: KeyAlgorithm,
+        public_key: bytes,
+        *,
+        actor: str = SYSTEM,
+    ) -> Person: ...
+
+    async def activate_person(
+        self, tx: Tx, tenant: str, person_id: UUID, digest: bytes
+    ) -> Person: ...
+
+
+class Approvals(Signing):
+    """Mandates and new people, which people sign, and everything else they sign."""
+
+    def __init__(
+        self,
+        store: ApprovalStore,
+        people: People,
+        audit: Audit | None = None,
+        *,
+        directory: Directory | None = None,
+    ) -> None:
+        """``directory``: who takes new people in; without it nobody can be proposed."""
         super().__init__(store, people, audit)
+        self._directory = directory
+        self.bind(rules.PERSON, self._person_decided)
         self._covers: dict[tuple[str, UUID], rules.Cover] = {}
         self.bind(rules.MANDATE, self._mandate_decided)
 
@@ -172,6 +205,46 @@ class Approvals(Signing):
         if mandate.state is MandateState.PROPOSED:
             await self._store.set_mandate_state(tx, tenant, subject.id, MandateState.ACTIVE, None)
             await self._log.tell(tx, tenant, "mandate.activated", subject.id, SYSTEM, {})
+
+    async def propose_person(
+        self,
+        tx: Tx,
+        tenant: str,
+        name: str,
+        role: str,
+        algorithm: KeyAlgorithm,
+        public_key: bytes,
+        maker: UUID,
+        now: datetime,
+        *,
+        actor: str = SYSTEM,
+    ) -> Person:
+        """Propose someone who shall sign. Two people here sign ``subject_of_person`` first: whoever
+        could add signers alone could move money alone. A tenant's first two need nobody."""
+        person = await self._people_in().propose_person(
+            tx, tenant, name, role, algorithm, public_key, actor=actor
+        )
+        if person.state is PersonState.PROPOSED:
+            subject = self.subject_of_person(person)
+            await self.request(tx, tenant, subject, rules.PERSON_SIGNERS, maker, now)
+        return person
+
+    @staticmethod
+    def subject_of_person(person: Person) -> Subject:
+        """What people sign for a new person: name, role and key."""
+        return Subject(rules.PERSON, person.person_id, person_digest(person))
+
+    async def _person_decided(self, tx: Tx, tenant: str, subject: Subject) -> None:
+        await self._people_in().activate_person(tx, tenant, subject.id, subject.digest)
+
+    def _people_in(self) -> Directory:
+        if self._directory is None:
+            raise Broken(
+                "approvals.no_directory",
+                "Nobody takes new people in.",
+                "Give the directory where the house is wired.",
+            )
+        return self._directory
 
 
 def _no_mandate(mandate_id: UUID) -> NotFound:

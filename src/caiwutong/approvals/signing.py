@@ -247,8 +247,8 @@ def _check_signer(
         )
     if person.state is not PersonState.ACTIVE:
         raise Refused(
-            "approvals.person_left",
-            f"{person.name} may no longer sign.",
+            "approvals.person_may_not_sign",
+            f"{person.name} is {person.state} and may not sign.",
             "Let a person who is active sign.",
         )
     message = rules.signed_bytes(tenant, subject)

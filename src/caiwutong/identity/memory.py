@@ -73,6 +73,9 @@ class MemoryIdentityStore:
         mem(tx).put(self._records, key, record)
         return True
 
+    async def count_people(self, tx: Tx, tenant: str) -> int:
+        return sum((kind, owner) == (Person, tenant) for kind, owner, _ in self._records)
+
     async def remember_nonce(
         self, tx: Tx, tenant: str, api_key_id: UUID, nonce: str, expires_at: datetime
     ) -> bool:

@@ -81,6 +81,9 @@ class KeyAlgorithm(StrEnum):
 
 
 class PersonState(StrEnum):
+    """proposed → active → left; left is the end. Only who is active may sign."""
+
+    PROPOSED = "proposed"
     ACTIVE = "active"
     LEFT = "left"
 

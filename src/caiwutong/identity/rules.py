@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
+import msgspec
 from stdnum.cn import uscc as stdnum_uscc
 from stdnum.exceptions import ValidationError
 
+from caiwutong.identity.model import Person
 from caiwutong.kernel.errors import Refused
 
 _TENANT = re.compile(r"[a-z][a-z0-9_-]{1,31}")
 _CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,23}")
 _NAME_CHARS = 120
+
+
+_sorted_json = msgspec.json.Encoder(order="sorted")
+
+
+def person_digest(person: Person) -> bytes:
+    """SHA-256 over who a person is: id, name, role, algorithm and public key, as sorted JSON."""
+    who = {
+        "algorithm": person.algorithm.value,
+        "name": person.name,
+        "person_id": str(person.person_id),
+        "public_key": person.public_key.hex(),
+        "role": person.role,
+    }
+    return hashlib.sha256(_sorted_json.encode(who)).digest()
 
 
 def check_tenant(tenant: str) -> None:

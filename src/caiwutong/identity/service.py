@@ -37,8 +37,11 @@ from caiwutong.identity.signatures import check_public_key
 from caiwutong.identity.store import IdentityStore, id_of
 from caiwutong.identity.telling import SYSTEM, Teller
 from caiwutong.kernel.clock import Clock, Randomness
-from caiwutong.kernel.errors import Conflict, NotFound
+from caiwutong.kernel.errors import Conflict, NotFound, Refused
 from caiwutong.kernel.ids import Ids
+
+FOUNDERS = 2
+"""As many as it takes to sign for everyone after them."""
 
 _FIRST = UUID(int=0)
 R = TypeVar("R", bound=Record)
@@ -235,24 +238,67 @@ class Identity:
         *,
         actor: str = SYSTEM,
     ) -> Person:
-        """人员, known by a public key that no other person has. The private key stays with them.
+        """人员 who may sign from now on, known by a public key that no other person has. The
+        private key stays with them.
 
-        A lost key is a new person: what the old key signed stays theirs.
+        For the operator of the machine itself: whoever calls over a network proposes instead. A
+        lost key is a new person: what the old key signed stays theirs.
         """
+        return await self._add_person(
+            tx, tenant, name, role, algorithm, public_key, PersonState.ACTIVE, actor
+        )
+
+    async def propose_person(
+        self,
+        tx: Tx,
+        tenant: str,
+        name: str,
+        role: str,
+        algorithm: KeyAlgorithm,
+        public_key: bytes,
+        *,
+        actor: str = SYSTEM,
+    ) -> Person:
+        """Someone who may sign once two people here have signed for it; until then *proposed*.
+
+        The first two people ever of a tenant are its founders and active at once, since nobody is
+        there to sign for them. Use it through ``approvals.propose_person``, which asks the others.
+        """
+        founder = await self._store.count_people(tx, tenant) < FOUNDERS
+        state = PersonState.ACTIVE if founder else PersonState.PROPOSED
+        return await self._add_person(tx, tenant, name, role, algorithm, public_key, state, actor)
+
+    async def activate_person(self, tx: Tx, tenant: str, person_id: UUID, digest: bytes) -> Person:
+        """Enough people signed for exactly this person: they may sign from now on. Called by
+        ``approvals``. Raises Conflict when they are not what was signed."""
+        before = await self.person(tx, tenant, person_id)
+        if rules.person_digest(before) != digest or before.state is not PersonState.PROPOSED:
+            raise Conflict(
+                "identity.person_changed",
+                f"{before.name} is not as people signed, or not proposed any more.",
+                "Look at the person again, and propose them anew.",
+            )
+        return await self._change(
+            tx, tenant, before, before.version, SYSTEM, state=PersonState.ACTIVE
+        )
+
+    async def _add_person(
+        self,
+        tx: Tx,
+        tenant: str,
+        name: str,
+        role: str,
+        algorithm: KeyAlgorithm,
+        public_key: bytes,
+        state: PersonState,
+        actor: str,
+    ) -> Person:
         rules.check_name(name)
         rules.check_name(role)
         check_public_key(algorithm, public_key)
         await self.tenant(tx, tenant)
-        row = Person(
-            self._ids.new(),
-            name,
-            role,
-            algorithm,
-            public_key,
-            PersonState.ACTIVE,
-            1,
-            self._clock.now(),
-        )
+        now = self._clock.now()
+        row = Person(self._ids.new(), name, role, algorithm, public_key, state, 1, now)
         return await self._add(tx, tenant, row, "public key", actor)
 
     async def person(self, tx: Tx, tenant: str, person_id: UUID) -> Person:
@@ -269,8 +315,15 @@ class Identity:
         state: PersonState | None = None,
         actor: str = SYSTEM,
     ) -> Person:
-        """Another role label, or someone who left and may not sign any more."""
+        """Another role label, or someone who left and may not sign any more. Nobody becomes
+        active here: that takes two people's signatures."""
         before = await self.person(tx, tenant, person_id)
+        if state not in (None, before.state, PersonState.LEFT):
+            raise Refused(
+                "identity.person_needs_signatures",
+                f"{before.name} is {before.state} and does not become {state} by a request alone.",
+                "Propose the person with a new key; two people here sign for it.",
+            )
         if role is not None:
             rules.check_name(role)
         return await self._change(

@@ -65,6 +65,11 @@ class IdentityStore(Protocol):
         """Keep what may change of this record; False when the stored version is another one."""
         ...
 
+    async def count_people(self, tx: Tx, tenant: str) -> int:
+        """How many people were ever added; nobody else counts or adds until the transaction
+        ends."""
+        ...
+
     async def remember_nonce(
         self, tx: Tx, tenant: str, api_key_id: UUID, nonce: str, expires_at: datetime
     ) -> bool:
@@ -110,6 +115,10 @@ class PostgresIdentityStore:
         values = [getattr(record, name) for name in _CHANGEABLE.get(kind, ("name",))]
         sql = _sql[f"update_{_NAMES[kind]}"]
         return await pg(tx).execute(sql, tenant, id_of(record), version, *values) == 1
+
+    async def count_people(self, tx: Tx, tenant: str) -> int:
+        await pg(tx).execute(_sql["lock_people"], tenant)
+        return int(await pg(tx).value(_sql["count_people"], tenant))
 
     async def remember_nonce(
         self, tx: Tx, tenant: str, api_key_id: UUID, nonce: str, expires_at: datetime

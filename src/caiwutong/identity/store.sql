@@ -97,6 +97,13 @@ WHERE tenant = $1 AND person_id = $2;
 SELECT person_id, name, role, algorithm, public_key, state, version, created_at FROM people
 WHERE tenant = $1 AND person_id > $2 ORDER BY person_id LIMIT $3;
 
+-- name: lock_people
+-- Counting people and adding one is one step: whoever does it waits here for the others.
+SELECT pg_advisory_xact_lock(hashtextextended('caiwutong.people.' || $1, 0));
+
+-- name: count_people
+SELECT count(*) FROM people WHERE tenant = $1;
+
 -- name: update_person
 UPDATE people SET name = $4, role = $5, state = $6, version = $3 + 1
 WHERE tenant = $1 AND person_id = $2 AND version = $3;

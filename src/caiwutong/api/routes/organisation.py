@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from caiwutong.api.http import PROBLEMS, TAKES, Body, IfMatch, Who, actor, decode, reply, version_in
 from caiwutong.api.paging import Cursor, Limit, Page, Paging
 from caiwutong.api.problems import BadRequest
+from caiwutong.api.routes.payments import Signature, Signing, signing_of, take_signature
 from caiwutong.api.services import Services
 from caiwutong.identity.model import (
     EnterpriseGroup,
@@ -262,7 +263,8 @@ def people_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
 
     @post("/v1/people", opt={TAKES: NewPerson, PROBLEMS: (409,)})
     async def create_person(body: Body, caller: Who) -> Response[PersonView]:
-        """Add someone who can sign, by a public key of their own."""
+        """Propose someone who shall sign, by a public key of their own. Two people here sign for
+        it first; a tenant's first two people need nobody."""
         new = decode(NewPerson, body)
         try:
             key = base64.b64decode(new.public_key, validate=True)
@@ -271,8 +273,16 @@ def people_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
                 "request.not_valid", "public_key is not base64.", "Send its raw bytes in base64."
             ) from None
         async with house.database.transaction() as tx:
-            made = await identity.create_person(
-                tx, caller.tenant, new.name, new.role, new.algorithm, key, actor=actor(caller)
+            made = await house.approvals.propose_person(
+                tx,
+                caller.tenant,
+                new.name,
+                new.role,
+                new.algorithm,
+                key,
+                caller.api_key_id,
+                house.clock.now(),
+                actor=actor(caller),
             )
         where = f"/v1/people/{made.person_id}"
         return reply(_person(made), status=201, version=1, location=where)
@@ -313,7 +323,30 @@ def people_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
             )
         return reply(_person(done), version=done.version)
 
-    return [create_person, find_people, read_person, change_person]
+    @get("/v1/people/{person_id:uuid}/signatures")
+    async def read_person_signing(person_id: FromPath[UUID], caller: Who) -> Response[Signing]:
+        """Who signed for a proposed person, how many are missing, and the exact bytes to sign."""
+        async with house.database.transaction() as tx:
+            found = await identity.person(tx, caller.tenant, person_id)
+        subject = house.approvals.subject_of_person(found)
+        return reply(await signing_of(house, caller, subject))
+
+    @post(
+        "/v1/people/{person_id:uuid}/signatures",
+        status_code=200,
+        opt={TAKES: Signature, PROBLEMS: (409, 412)},
+    )
+    async def sign_person(person_id: FromPath[UUID], body: Body, caller: Who) -> Response[Signing]:
+        """Hand in a signature for a proposed person. With the second one they may sign too."""
+        given = decode(Signature, body)
+        async with house.database.transaction() as tx:
+            found = await identity.person(tx, caller.tenant, person_id)
+        subject = house.approvals.subject_of_person(found)
+        return reply(await take_signature(house, caller, subject, given))
+
+    return [
+        create_person, find_people, read_person, change_person, read_person_signing, sign_person,
+    ]  # fmt: skip
 
 
 def _person(p: Person) -> PersonView:

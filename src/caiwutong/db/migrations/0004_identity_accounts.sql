@@ -67,7 +67,7 @@ CREATE TABLE people (
     role        text NOT NULL,
     algorithm   text NOT NULL CHECK (algorithm IN ('sm2', 'ed25519')),
     public_key  bytea NOT NULL CHECK (octet_length(public_key) IN (32, 65)),
-    state       text NOT NULL CHECK (state IN ('active', 'left')),
+    state       text NOT NULL CHECK (state IN ('proposed', 'active', 'left')),
     version     integer NOT NULL DEFAULT 1,
     created_at  timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -273,6 +273,27 @@ END
 $$;
 CREATE TRIGGER signing_request_guard BEFORE INSERT OR UPDATE ON signing_requests
     FOR EACH ROW EXECUTE FUNCTION signing_request_guard();
+
+-- Who was proposed may sign only after two people here signed for it; who left never comes back.
+CREATE FUNCTION person_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> OLD.state AND (OLD.state = 'left' OR NEW.state = 'proposed') THEN
+        RAISE EXCEPTION 'person % is %', OLD.person_id, OLD.state
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.state = 'proposed' AND NEW.state = 'active' AND 2 > (
+        SELECT count(DISTINCT s.person_id)
+        FROM signatures s JOIN signing_requests r USING (tenant, kind, subject_id, round)
+        WHERE (s.tenant, s.kind, s.subject_id) = (NEW.tenant, 'person', NEW.person_id)
+          AND r.state = 'decided') THEN
+        RAISE EXCEPTION 'person % needs two different people', NEW.person_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER person_guard BEFORE UPDATE ON people
+    FOR EACH ROW EXECUTE FUNCTION person_guard();
 
 -- A mandate is what two different people signed, and ends for good.
 CREATE FUNCTION mandate_guard() RETURNS trigger LANGUAGE plpgsql AS $$
