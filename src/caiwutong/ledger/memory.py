@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -138,6 +138,11 @@ class MemoryLedgerStore:
 
     async def transfer(self, tx: Tx, tenant: str, transfer_id: UUID) -> TransferRow | None:
         return self._transfers.get((tenant, transfer_id))
+
+    async def transfers(
+        self, tx: Tx, tenant: str, ids: Collection[UUID]
+    ) -> dict[UUID, TransferRow]:
+        return {i: row for i in ids if (row := self._transfers.get((tenant, i)))}
 
     async def hold(self, tx: Tx, tenant: str, hold_id: UUID) -> HoldRow | None:
         return self._holds.get((tenant, hold_id))

@@ -6,7 +6,7 @@ the operations; a refusal inside a batch stops nobody else (unless linked).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -177,6 +177,12 @@ class Ledger:
 
     async def transfer(self, tx: Tx, tenant: str, transfer_id: UUID) -> TransferRow | None:
         return await self._store.transfer(tx, tenant, transfer_id)
+
+    async def transfers(
+        self, tx: Tx, tenant: str, ids: Collection[UUID]
+    ) -> dict[UUID, TransferRow]:
+        """Those of these transfers that stand."""
+        return await self._store.transfers(tx, tenant, ids)
 
     async def trial_balance(self, tx: Tx, tenant: str) -> list[TrialBalance]:
         """One proof per currency."""

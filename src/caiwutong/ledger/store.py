@@ -6,7 +6,7 @@ last to the end of the transaction, so a balance is never written from a stale r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from struct import Struct
 from typing import Protocol
@@ -81,6 +81,10 @@ class LedgerStore(Protocol):
     ) -> list[EntryRow]: ...
 
     async def transfer(self, tx: Tx, tenant: str, transfer_id: UUID) -> TransferRow | None: ...
+
+    async def transfers(
+        self, tx: Tx, tenant: str, ids: Collection[UUID]
+    ) -> dict[UUID, TransferRow]: ...
 
     async def hold(self, tx: Tx, tenant: str, hold_id: UUID) -> HoldRow | None: ...
 
@@ -217,6 +221,12 @@ class PostgresLedgerStore:
     async def transfer(self, tx: Tx, tenant: str, transfer_id: UUID) -> TransferRow | None:
         row = await pg(tx).fetch_one(_sql["known_transfers"], tenant, [transfer_id])
         return None if row is None else TransferRow(*row)
+
+    async def transfers(
+        self, tx: Tx, tenant: str, ids: Collection[UUID]
+    ) -> dict[UUID, TransferRow]:
+        rows = await pg(tx).fetch(_sql["known_transfers"], tenant, list(ids))
+        return {row["transfer_id"]: TransferRow(*row) for row in rows}
 
     async def hold(self, tx: Tx, tenant: str, hold_id: UUID) -> HoldRow | None:
         row = await pg(tx).fetch_one(_sql["lock_holds"], tenant, [hold_id])
