@@ -417,3 +417,58 @@ async def test_an_account_reached_by_no_connected_rail_is_not_read(scene: Scene)
 async def _views(scene: Scene) -> list[Any]:
     async with scene.house.database.transaction() as tx:
         return await scene.house.statements.lines(tx, T, scene.a.bank_account_id)
+
+
+async def test_a_return_of_a_payment_that_was_rejected_pairs_with_its_debit(scene: Scene) -> None:
+    h, bank = scene.house, scene.bank
+    payment, ref = await h.pay(scene.a, STRANGER, 300_00)
+    bank.debit(ref)
+    await h.tell(bank.report(ReportKind.REJECTED, ref, "RJ01"))
+    bank.send_back(ref)
+    await h.read()
+    assert (await h.payment(payment)).state is State.REJECTED
+    assert (await h.explained(scene.a))[1:] == [E.CORRECTION, E.CORRECTION]
+    await h.settled()
+
+
+async def test_a_return_of_another_amount_goes_to_suspense_and_books_no_return(
+    scene: Scene,
+) -> None:
+    h, bank = scene.house, scene.bank
+    payment, ref = await h.pay(scene.a, STRANGER, 300_00)
+    bank.debit(ref)
+    await h.tell(bank.report(ReportKind.SETTLED, ref))
+    bank.write(A, 299_00, "return", ref)
+    await h.read()
+    assert (await h.payment(payment)).returned_at is None
+    assert (await h.explained(scene.a))[1:] == [E.PAYMENT, E.SUSPENSE]
+    await h.settled()
+
+
+async def test_our_reference_on_money_that_is_not_our_payment_goes_to_suspense(
+    scene: Scene,
+) -> None:
+    h, bank = scene.house, scene.bank
+    _, ref = await h.pay(scene.a, STRANGER, 300_00)
+    bank.debit(ref)
+    await h.tell(bank.report(ReportKind.SETTLED, ref))
+    bank.write(B, 300_00, "incoming", ref)  # The payee is a stranger, not this account.
+    bank.write(B, -300_00, "payment", ref)
+    await h.read()
+    assert (await h.explained(scene.b))[1:] == [E.SUSPENSE, E.SUSPENSE]
+    await h.settled()
+
+
+async def test_a_new_try_after_a_rejection_has_its_own_debit(scene: Scene) -> None:
+    h, bank = scene.house, scene.bank
+    first, ref = await h.pay(scene.a, STRANGER, 300_00)
+    bank.debit(ref)
+    await h.tell(bank.report(ReportKind.REJECTED, ref, "RJ11"))
+    again, ref2 = await h.pay(scene.a, STRANGER, 300_00)
+    bank.debit(ref2)
+    bank.give_back(ref)
+    await h.tell(bank.report(ReportKind.NETTED, ref2))
+    await h.read()
+    assert (await h.explained(scene.a))[1:] == [E.CORRECTION, E.PAYMENT, E.CORRECTION]
+    assert [line.payment_id for line in (await h.lines(scene.a))[1:]] == [first, again, first]
+    await h.settled()

@@ -238,7 +238,6 @@ def _taken_back(case: Case, payment: PaymentRow) -> list[Match]:
         if (
             debit.open
             and debit.amount_fen == -line.amount_fen
-            and debit.amount_fen < 0
             and debit.position < line.position
             and not completed
         ):
