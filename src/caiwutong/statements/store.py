@@ -14,6 +14,13 @@ from caiwutong.statements.model import BalanceRow, CursorRow, Explained, LineRow
 
 _sql = load_queries(__package__ or "")
 
+_LINE = (
+    "tenant", "bank_account_id", "line_id", "position", "booked_at", "value_date", "amount_fen",
+    "balance_after_fen", "gap_fen", "kind", "reference", "counterparty_sealed",
+    "counterparty_index", "counterparty_last4", "words", "rail", "read_at", "explained_by",
+    "payment_id", "transfer_id", "moved_by", "corrects", "due_at", "tries",
+)  # fmt: skip
+
 CORRECTABLE = frozenset({Explained.FEE, Explained.INTEREST, Explained.SUSPENSE})
 """What our books took by themselves: the only lines a correction (冲正) without a payment of ours
 can take back."""
@@ -159,16 +166,16 @@ class PostgresStatementStore:
     async def insert_lines(self, tx: Tx, tenant: str, rows: Sequence[LineRow]) -> None:
         values = [
             (
-                r.bank_account_id, r.line_id, r.position, r.booked_at, r.value_date, r.amount_fen,
-                r.balance_after_fen, r.gap_fen, r.kind, r.reference, r.counterparty_sealed,
-                r.counterparty_index, r.counterparty_last4, r.words, r.rail, r.read_at,
-                r.explained_by.value, r.payment_id, r.transfer_id, r.moved_by, r.corrects,
-                r.due_at, r.tries,
+                tenant, r.bank_account_id, r.line_id, r.position, r.booked_at, r.value_date,
+                r.amount_fen, r.balance_after_fen, r.gap_fen, r.kind, r.reference,
+                r.counterparty_sealed, r.counterparty_index, r.counterparty_last4, r.words,
+                r.rail, r.read_at, r.explained_by.value, r.payment_id, r.transfer_id,
+                r.moved_by, r.corrects, r.due_at, r.tries,
             )
             for r in rows
         ]  # fmt: skip
         if values:
-            await pg(tx).execute(_sql["insert_lines"], tenant, *columns(values, 23))
+            await pg(tx).copy_records("statement_lines", _LINE, values)
 
     async def update_lines(self, tx: Tx, tenant: str, rows: Sequence[LineRow]) -> None:
         values = [

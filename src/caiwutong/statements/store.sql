@@ -51,18 +51,6 @@ SELECT min(next_at) FROM statement_cursors WHERE tenant = $1;
 SELECT line_id, amount_fen, balance_after_fen FROM statement_lines
 WHERE tenant = $1 AND bank_account_id = $2 AND line_id = ANY ($3::text[]);
 
--- name: insert_lines
-INSERT INTO statement_lines
-      (tenant, bank_account_id, line_id, position, booked_at, value_date, amount_fen,
-       balance_after_fen, gap_fen, kind, reference, counterparty_sealed, counterparty_index,
-       counterparty_last4, words, rail, read_at, explained_by, payment_id, transfer_id, moved_by,
-       corrects, due_at, tries)
-SELECT $1, * FROM unnest(
-       $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::date[], $7::bigint[],
-       $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
-       $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::text[], $19::uuid[],
-       $20::uuid[], $21::uuid[], $22::text[], $23::timestamptz[], $24::int[]);
-
 -- name: update_lines
 -- Only the explanation; the guard trigger watches.
 UPDATE statement_lines l

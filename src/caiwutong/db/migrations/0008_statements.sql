@@ -20,7 +20,7 @@ CREATE TABLE statement_lines (
     words               text NOT NULL,
     rail                text NOT NULL,
     read_at             timestamptz NOT NULL,
-    recorded_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at         timestamptz NOT NULL DEFAULT statement_timestamp(),
     explained_by        text NOT NULL CHECK (explained_by IN
         ('', 'payment', 'return', 'fee', 'interest', 'opening', 'internal', 'suspense', 'incoming',
          'correction')),
@@ -108,7 +108,7 @@ CREATE TABLE bank_balances (
     available_fen   bigint NOT NULL,
     source          text NOT NULL,
     read_at         timestamptz NOT NULL,
-    recorded_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at     timestamptz NOT NULL DEFAULT statement_timestamp(),
     PRIMARY KEY (tenant, bank_account_id, at, source)
 );
 CREATE TRIGGER bank_balances_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bank_balances
