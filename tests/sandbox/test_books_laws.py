@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from caiwutong.kernel.clock import ManualClock
-from caiwutong.sandbox.books import CLEARING, FEES, RESERVE, Book, Instruction
+from caiwutong.sandbox.books import Book
+from caiwutong.sandbox.entries import (
+    CLEARING,
+    FEES,
+    RESERVE,
+    Instruction,
+)
 from caiwutong.sandbox.faults import FaultKind, Faults, Plan, Rule
 from caiwutong.sandbox.network import Network
+from caiwutong.sandbox.recovery import recover
 from caiwutong.sandbox.world import FeeBand, demo_world
 
 AT = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -113,8 +120,8 @@ class MoneyIsConserved(RuleBasedStateMachine):
         self.network.heal()
 
     @rule()
-    def recover(self) -> None:
-        self.network.recover()
+    def restart(self) -> None:
+        recover(self.network)
 
     @invariant()
     def every_bank_sums_to_zero_and_reserves_stay(self) -> None:

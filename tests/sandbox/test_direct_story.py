@@ -18,7 +18,9 @@ from caiwutong.rails.bank_direct import messages as b
 from caiwutong.rails.bank_direct.envelope import read_form
 from caiwutong.rails.bank_direct.keys import load_keys
 from caiwutong.rails.contract import BadMessage, ReportKind
-from caiwutong.sandbox.books import Instruction
+from caiwutong.sandbox.entries import (
+    Instruction,
+)
 from caiwutong.sandbox.faults import FaultKind, Rule
 from caiwutong.sandbox.world import OwnAccount, Payee
 

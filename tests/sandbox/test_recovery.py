@@ -7,10 +7,14 @@ from pathlib import Path
 from tests.sandbox.conftest import MORNING
 
 from caiwutong.kernel.clock import ManualClock
-from caiwutong.sandbox.books import CLEARING, Instruction
 from caiwutong.sandbox.centre import Transfer
+from caiwutong.sandbox.entries import (
+    CLEARING,
+    Instruction,
+)
 from caiwutong.sandbox.faults import Faults, Plan
 from caiwutong.sandbox.network import Network
+from caiwutong.sandbox.recovery import recover
 from caiwutong.sandbox.world import demo_world
 
 WORLD = demo_world(1)
@@ -79,7 +83,7 @@ def test_a_debit_the_centre_never_heard_of_is_sent_on(folder: Path) -> None:
     life.kill()
     life = Life(folder)
     assert life.network.centre.transfer(WORLD.sponsor, "R1") is None
-    assert life.network.recover()["unsent"] == 1
+    assert recover(life.network)["undecided"] == 1
     assert life.listener.heard == ["answered R1 PR10"]
     assert life.network.net() == 1
     assert (life.payer_fen, life.payee_fen) == (-100_00, 100_00)
@@ -95,11 +99,11 @@ def test_a_round_the_banks_have_not_booked_is_booked_and_told_once(folder: Path)
     life.kill()
     life = Life(folder)
     assert (life.payer_fen, life.payee_fen) == (-100_00, 0)
-    assert life.network.recover()["unbooked"] == 1
+    assert recover(life.network)["unbooked"] == 1
     assert life.listener.heard == ["netted R1"]
     life.network.close()
     life = Life(folder)
-    assert life.network.recover()["unbooked"] == 0
+    assert recover(life.network)["unbooked"] == 0
     assert (life.payer_fen, life.payee_fen) == (-100_00, 100_00)
     assert life.listener.heard == []
     life.network.close()
@@ -115,7 +119,7 @@ def test_a_round_half_booked_is_finished_without_paying_twice(folder: Path) -> N
     life.network.books[PAYEE.bank_code].commit()
     life.kill()
     life = Life(folder)
-    life.network.recover()
+    recover(life.network)
     assert (life.payer_fen, life.payee_fen) == (-100_00, 100_00)
     execution = life.network.books[WORLD.sponsor].execution(WORLD.sponsor, "R1")
     assert execution and execution.status == "executed"
@@ -132,7 +136,7 @@ def test_a_revocation_the_payers_bank_has_not_booked_gives_the_money_back(folder
     life.kill()
     life = Life(folder)
     assert life.payer_fen == -100_00
-    life.network.recover()
+    recover(life.network)
     assert life.payer_fen == 0
     execution = life.network.books[WORLD.sponsor].execution(WORLD.sponsor, "R1")
     assert execution and execution.status == "revoked"
@@ -148,7 +152,7 @@ def test_a_settlement_the_banks_have_not_booked_is_booked_once(folder: Path) -> 
     life.kill()
     for _ in range(2):
         life = Life(folder)
-        life.network.recover()
+        recover(life.network)
         assert {b.internal_fen(CLEARING) for b in life.network.books.values()} == {0}
         life.network.close()
 
@@ -158,6 +162,6 @@ def test_nothing_uncommitted_is_remembered(folder: Path) -> None:
     life.network.pay(ORDER, WORLD.sponsor)
     life.kill()
     life = Life(folder)
-    assert sum(life.network.recover().values()) == 0
+    assert sum(recover(life.network).values()) == 0
     assert (life.payer_fen, life.payee_fen) == (0, 0)
     life.network.close()

@@ -13,9 +13,13 @@ from typing import Any
 import msgspec
 
 from caiwutong.kernel.errors import NotFound, Refused, Unauthorised
-from caiwutong.sandbox.books import CLEARING, RESERVE, Execution
 from caiwutong.sandbox.centre import Transfer
 from caiwutong.sandbox.direct import DirectBank
+from caiwutong.sandbox.entries import (
+    CLEARING,
+    RESERVE,
+    Execution,
+)
 from caiwutong.sandbox.faults import FaultKind, Plan, Rule, plan_named
 from caiwutong.sandbox.judge import ExecutionFact
 from caiwutong.sandbox.network import COUNTER, Network

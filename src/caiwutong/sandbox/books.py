@@ -12,11 +12,8 @@ answer leaves. Next: ``centre``, which tells the banks when to book.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from caiwutong.kernel.clock import china_date
 from caiwutong.sandbox.codes import (
@@ -26,178 +23,26 @@ from caiwutong.sandbox.codes import (
     NO_ACCOUNT,
     words_of,
 )
+from caiwutong.sandbox.entries import (
+    CLEARING,
+    EXECUTED,
+    FEES,
+    PENDING,
+    REJECTED,
+    RESERVE,
+    Execution,
+    Instruction,
+)
+from caiwutong.sandbox.reader import BookReader
 from caiwutong.sandbox.world import FeeBand
 
-CLEARING = "@clearing"
-"""待清算: what this bank owes the others through the centre (positive) or is owed (negative)."""
-RESERVE = "@reserve"
-"""存放中央银行款项: negative, because an asset stands against the deposits."""
-FEES = "@fees"
-"""手续费收入."""
 
-PENDING, EXECUTED, REJECTED, REVOKED, RETURNED = (
-    "pending",
-    "executed",
-    "rejected",
-    "revoked",
-    "returned",
-)
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS accounts (
-  account TEXT PRIMARY KEY, name TEXT NOT NULL, nature TEXT NOT NULL, owner TEXT NOT NULL,
-  state TEXT NOT NULL, balance_fen INTEGER NOT NULL, overdraft_fen INTEGER NOT NULL,
-  opening_fen INTEGER NOT NULL, lines INTEGER NOT NULL DEFAULT 0,
-  CHECK (owner = 'internal' OR balance_fen >= -overdraft_fen)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS executions (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, originator TEXT NOT NULL, reference TEXT NOT NULL,
-  payer_account TEXT NOT NULL, payer_name TEXT NOT NULL, payee_account TEXT NOT NULL,
-  payee_name TEXT NOT NULL, payee_bank TEXT NOT NULL, amount_fen INTEGER NOT NULL,
-  purpose TEXT NOT NULL, status TEXT NOT NULL, code TEXT NOT NULL, words TEXT NOT NULL,
-  fee_fen INTEGER NOT NULL, received_at REAL NOT NULL, decided_at REAL,
-  UNIQUE (originator, reference));
-CREATE INDEX IF NOT EXISTS executions_pending ON executions (seq) WHERE status = 'pending';
-CREATE TABLE IF NOT EXISTS credits (
-  originator TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL,
-  amount_fen INTEGER NOT NULL, returned INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (originator, reference)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lines (
-  account TEXT NOT NULL, line_no INTEGER NOT NULL, booked_at REAL NOT NULL, day TEXT NOT NULL,
-  amount_fen INTEGER NOT NULL, balance_after_fen INTEGER NOT NULL, kind TEXT NOT NULL,
-  reference TEXT NOT NULL, counter_name TEXT NOT NULL, counter_account TEXT NOT NULL,
-  words TEXT NOT NULL, PRIMARY KEY (account, line_no)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS lines_reference ON lines (reference);
-CREATE TABLE IF NOT EXISTS settlements (
-  settlement INTEGER PRIMARY KEY, net_fen INTEGER NOT NULL);
-"""
-
-
-class Account(NamedTuple):
-    """An account as the bank keeps it."""
-
-    account: str
-    name: str
-    nature: str
-    owner: str
-    """``group`` (the demo group's), ``outside``, or ``internal`` (the bank's own)."""
-    state: str
-    """``active``, ``frozen`` or ``closed``."""
-    balance_fen: int
-    overdraft_fen: int
-    opening_fen: int
-    lines: int
-
-    @property
-    def available_fen(self) -> int:
-        """What may be paid out now, authorised overdraft (法人透支) included."""
-        return self.balance_fen + self.overdraft_fen if self.state == "active" else 0
-
-
-class Instruction(NamedTuple):
-    """An order to pay out of an account of this bank, as it arrived."""
-
-    originator: str
-    """Who sent it: the participant's code or the customer's user id."""
-    reference: str
-    payer_account: str
-    payer_name: str
-    payee_account: str
-    payee_name: str
-    payee_bank: str
-    amount_fen: int
-    purpose: str = ""
-
-
-class Execution(NamedTuple):
-    """What became of an instruction at the payer's bank."""
-
-    seq: int
-    originator: str
-    reference: str
-    payer_account: str
-    payer_name: str
-    payee_account: str
-    payee_name: str
-    payee_bank: str
-    amount_fen: int
-    purpose: str
-    status: str
-    code: str
-    words: str
-    fee_fen: int
-    received_at: float
-    """Business time, seconds since the epoch."""
-    decided_at: float | None
-
-    @property
-    def instruction(self) -> Instruction:
-        """The order as it first arrived."""
-        return Instruction(*self[1:10])
-
-
-class Line(NamedTuple):
-    """One line of an account's statement; positive is money in."""
-
-    account: str
-    line_no: int
-    booked_at: float
-    day: str
-    amount_fen: int
-    balance_after_fen: int
-    kind: str
-    reference: str
-    counter_name: str
-    counter_account: str
-    words: str
-
-
-class Book:
-    """The books of one bank. One writer, one connection; readers open the file themselves."""
+class Book(BookReader):
+    """The books of one bank: what it books, and what it refuses to."""
 
     def __init__(self, path: Path, code: str, name: str, fees: tuple[FeeBand, ...] = ()) -> None:
-        self.code = code
-        self.name = name
-        self.path = path
+        super().__init__(path, code, name)
         self._fees = fees
-        self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        # WAL with NORMAL: a killed process loses nothing committed; a power cut may lose the end.
-        self._db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
-            "PRAGMA wal_autocheckpoint=4000;" + _SCHEMA
-        )
-        self.dirty = False
-        for internal in (CLEARING, RESERVE, FEES):
-            self.write(
-                "INSERT OR IGNORE INTO accounts"
-                " VALUES (?,?,'internal','internal','active',0,0,0,0)",
-                internal,
-                internal[1:],
-            )
-        self.commit()
-
-    # -- transactions
-
-    def write(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Execute inside the open transaction, beginning one where needed."""
-        if not self.dirty:
-            self._db.execute("BEGIN")
-            self.dirty = True
-        return self._db.execute(sql, values)
-
-    def read(self, sql: str, *values: Any) -> list[Any]:
-        """Rows, seeing what is not committed yet."""
-        return self._db.execute(sql, values).fetchall()
-
-    def commit(self) -> None:
-        """Make everything written so far survive a killed process."""
-        if self.dirty:
-            self._db.execute("COMMIT")
-            self.dirty = False
-
-    def close(self) -> None:
-        """Commit and let go of the file."""
-        self.commit()
-        self._db.close()
 
     # -- accounts
 
@@ -228,41 +73,12 @@ class Book:
             self._book(account, opening_fen, "opening", "", "", "", "期初余额", at)
             self._internal(RESERVE, -opening_fen)
 
-    def account(self, account: str) -> Account | None:
-        """The account with this number, or None."""
-        row = self._db.execute("SELECT * FROM accounts WHERE account = ?", (account,)).fetchone()
-        return Account(*row) if row else None
-
-    def accounts(self, owner: str = "") -> list[Account]:
-        """All accounts, or those of one owner, in order of their numbers."""
-        rows = self._db.execute(
-            "SELECT * FROM accounts WHERE owner = ? OR ? = '' ORDER BY account", (owner, owner)
-        )
-        return [Account(*row) for row in rows]
-
     def set_state(self, account: str, state: str) -> bool:
         """Freeze, close or open again. False when there is no such account."""
         done = self.write("UPDATE accounts SET state = ? WHERE account = ?", state, account)
         return done.rowcount == 1
 
-    def sum_fen(self) -> int:
-        """The sum over all accounts, the bank's own included: zero, always."""
-        return int(self._db.execute("SELECT sum(balance_fen) FROM accounts").fetchone()[0])
-
-    def internal_fen(self, account: str) -> int:
-        """The balance of one of the bank's own accounts."""
-        found = self.account(account)
-        return found.balance_fen if found else 0
-
     # -- payments out
-
-    def execution(self, originator: str, reference: str) -> Execution | None:
-        """What became of this instruction, or None when it never arrived."""
-        row = self._db.execute(
-            "SELECT * FROM executions WHERE originator = ? AND reference = ?",
-            (originator, reference),
-        ).fetchone()
-        return Execution(*row) if row else None
 
     def begin(self, order: Instruction, at: datetime) -> tuple[Execution, bool]:
         """Take an instruction: debit the payer into clearing (``pending``) or refuse it
@@ -487,52 +303,3 @@ class Book:
             counter_account,
             words,
         )
-
-    def lines(self, account: str, after: int, limit: int) -> list[Line]:
-        """Statement lines of an account after this line number, in the bank's order."""
-        rows = self._db.execute(
-            "SELECT * FROM lines WHERE account = ? AND line_no > ? ORDER BY line_no LIMIT ?",
-            (account, after, limit),
-        )
-        return [Line(*row) for row in rows]
-
-    def lines_within(
-        self, account: str, after: int, first_day: str, last_day: str, limit: int
-    ) -> list[Line]:
-        """Lines after this number on these days (ISO dates in China, both counted)."""
-        rows = self._db.execute(
-            "SELECT * FROM lines WHERE account = ? AND line_no > ? AND day BETWEEN ? AND ?"
-            " ORDER BY line_no LIMIT ?",
-            (account, after, first_day, last_day, limit),
-        )
-        return [Line(*row) for row in rows]
-
-    def balance_on(self, account: str, day: str) -> int | None:
-        """What stood on the account at the end of this day; None before its first line."""
-        row = self._db.execute(
-            "SELECT balance_after_fen FROM lines WHERE account = ? AND day <= ?"
-            " ORDER BY line_no DESC LIMIT 1",
-            (account, day),
-        ).fetchone()
-        return int(row[0]) if row else None
-
-    # -- reading all of it, for the judge and for recovery
-
-    def pending(self) -> list[Execution]:
-        """Executions that wait for the centre."""
-        rows = self._db.execute("SELECT * FROM executions WHERE status = 'pending' ORDER BY seq")
-        return [Execution(*row) for row in rows]
-
-    def facts(self, after: int, limit: int) -> Iterator[tuple[Execution, int]]:
-        """Executions after this sequence number, each with how many payment lines the payer's
-        account bears for its reference, corrections (冲正) taken off."""
-        rows = self._db.execute(
-            "SELECT e.*, (SELECT coalesce(sum(CASE l.kind WHEN 'payment' THEN 1 ELSE -1 END), 0)"
-            "  FROM lines l WHERE l.reference = e.reference AND l.account = e.payer_account"
-            "  AND ((l.kind = 'payment' AND l.amount_fen < 0)"
-            "   OR (l.kind = 'other' AND l.amount_fen > 0)))"
-            " FROM executions e WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, limit),
-        )
-        for row in rows:
-            yield Execution(*row[:-1]), int(row[-1])

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from caiwutong.kernel.clock import china_date
-from caiwutong.sandbox.books import Instruction
 from caiwutong.sandbox.codes import REVOKED_CODE, words_of
+from caiwutong.sandbox.entries import (
+    Instruction,
+)
 
 FORWARDED, CONFIRMED, REFUSED, REVOKED, NETTED, SETTLED = (
     "PR00",

@@ -16,7 +16,11 @@ from caiwutong.rails.bank_direct import account_messages as a
 from caiwutong.rails.bank_direct import messages as b
 from caiwutong.rails.bank_direct import profile
 from caiwutong.rails.bank_direct.messages import Wire
-from caiwutong.sandbox.books import Account, Book, Line
+from caiwutong.sandbox.books import Book
+from caiwutong.sandbox.entries import (
+    Account,
+    Line,
+)
 from caiwutong.sandbox.receipt import receipt_pdf
 from caiwutong.sandbox.requests import PaymentRequest, Register
 from caiwutong.sandbox.wire import clean

@@ -21,10 +21,15 @@ from caiwutong.rails.bank_direct.envelope import Keys
 from caiwutong.rails.bank_direct.keys import load_keys
 from caiwutong.rails.bank_direct.messages import Wire
 from caiwutong.rails.contract import BadMessage
-from caiwutong.sandbox.books import EXECUTED, PENDING, RETURNED, Instruction
 from caiwutong.sandbox.centre import NETTED, REFUSED, RETURN, Transfer
 from caiwutong.sandbox.codes import words_of
 from caiwutong.sandbox.desk import Desk
+from caiwutong.sandbox.entries import (
+    EXECUTED,
+    PENDING,
+    RETURNED,
+    Instruction,
+)
 from caiwutong.sandbox.faults import FaultKind
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.pushes import Pushes

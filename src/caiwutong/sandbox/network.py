@@ -2,7 +2,7 @@
 
 It owns the order of things: the payer's bank debits before the centre hears; the payee's bank says
 yes or no; the centre nets, durably, before any bank books; what a killed process left half-way is
-found in the books and finished (``recover``). Protocols stay outside: the ways in (``sponsor`` for
+found in the books and finished (``recovery``). Protocols stay outside: the ways in (``sponsor`` for
 IBPS, ``direct`` for bank-direct) call ``pay`` and are told what happens through ``Front``.
 """
 
@@ -11,24 +11,27 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from caiwutong.kernel.clock import Clock, china_date
-from caiwutong.sandbox.books import PENDING, REJECTED, REVOKED, Book, Execution, Instruction
+from caiwutong.sandbox.books import Book
 from caiwutong.sandbox.centre import (
-    CONFIRMED,
     CREDIT,
-    FORWARDED,
     NETTED,
     REFUSED,
     RETURN,
     Centre,
     Transfer,
 )
-from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, OTHER, REVOKED_CODE, words_of
+from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, REVOKED_CODE, words_of
 from caiwutong.sandbox.commits import Commits
+from caiwutong.sandbox.entries import (
+    REJECTED,
+    REVOKED,
+    Execution,
+    Instruction,
+)
 from caiwutong.sandbox.faults import FaultKind, Faults
 from caiwutong.sandbox.timers import Timers
 from caiwutong.sandbox.world import World
@@ -36,6 +39,8 @@ from caiwutong.sandbox.world import World
 COUNTER = "-counter"
 """Ends the originator of what outsiders and banks send themselves (柜面): not the hub's doing."""
 
+OWN_RETURN = "RT"
+"""Begins the reference of a return a bank sends by itself."""
 LEAST_NETTING_REAL_S = 0.05
 LEAST_CLEARING_REAL_S = 0.5
 """However fast business time runs, rounds come no more often than this: each costs signatures."""
@@ -163,7 +168,7 @@ class Network:
         if inside:
             return Paid(self._pay_inside(book, order, at), None, True)
         transfer = self.centre.submit(order, payer_bank, at, message_id=message_id)
-        transfer = self._forward(transfer, channel)
+        transfer = self.forward(transfer, channel)
         if transfer.status == REFUSED:
             execution = book.execution(order.originator, order.reference) or execution
         return Paid(execution, transfer, True)
@@ -179,7 +184,7 @@ class Network:
         assert done is not None
         return done
 
-    def _forward(self, transfer: Transfer, channel: str) -> Transfer:
+    def forward(self, transfer: Transfer, channel: str) -> Transfer:
         """Put the transfer before the payee's bank, which may answer now, later, or be silent."""
         reference, bank, at = transfer.reference, transfer.payee_bank, self.clock.now()
 
@@ -207,7 +212,7 @@ class Network:
         self._stalled.discard(transfer.seq)
         answered = self._ask(transfer)
         if answered is not transfer:
-            self._tell_answered(answered)
+            self.tell_answered(answered)
 
     def _decide(self, transfer: Transfer, code: str, words: str) -> Transfer:
         """Note the payee bank's answer; a no gives the payer the money back."""
@@ -221,7 +226,8 @@ class Network:
             )
         return answered
 
-    def _tell_answered(self, transfer: Transfer) -> None:
+    def tell_answered(self, transfer: Transfer) -> None:
+        """Tell the fronts that the payee's bank has answered."""
         for front in self.fronts:
             front.answered(transfer)
 
@@ -254,12 +260,12 @@ class Network:
             return 0
         self.centre.commit()
         for transfer in transfers:
-            self._book(transfer, at)
+            self.book_transfer(transfer, at)
             self._plan_return(transfer, at)
-        self._close_round(transfers)
+        self.close_round(transfers)
         return len(transfers)
 
-    def _close_round(self, transfers: list[Transfer]) -> None:
+    def close_round(self, transfers: list[Transfer]) -> None:
         """The banks have booked: tell everyone. What is told and that the round is done become
         durable together; a kill before that tells it again, never not at all."""
         self.commits.flush()
@@ -267,7 +273,8 @@ class Network:
         for front in self.fronts:
             front.netted(transfers)
 
-    def _book(self, transfer: Transfer, at: datetime) -> None:
+    def book_transfer(self, transfer: Transfer, at: datetime) -> None:
+        """Book a netted transfer at both banks; booking it again changes nothing."""
         payer, payee = self.books[transfer.payer_bank], self.books[transfer.payee_bank]
         payer.complete(transfer.originator, transfer.reference, at)
         if transfer.kind == RETURN:
@@ -294,12 +301,13 @@ class Network:
         if not transfers:
             return 0
         self.centre.commit()
-        self._settle_legs()
+        self.settle_legs()
         for front in self.fronts:
             front.settled(number, transfers)
         return len(transfers)
 
-    def _settle_legs(self) -> None:
+    def settle_legs(self) -> None:
+        """Book settlements the banks have not booked yet."""
         for settlement, bank, net_fen in self.centre.unsettled_legs():
             self.books[bank].settle(settlement, net_fen)
         self.commits.flush()
@@ -316,7 +324,7 @@ class Network:
         bank = transfer.payee_bank
         order = Instruction(
             originator=bank + COUNTER,
-            reference=self._own_reference("RT", at, transfer.seq),
+            reference=self._own_reference(OWN_RETURN, at, transfer.seq),
             payer_account=transfer.payee_account,
             payer_name=transfer.payee_name,
             payee_account=transfer.payer_account,
@@ -408,50 +416,4 @@ class Network:
             self._stalled.discard(transfer.seq)
             answered = self._decide(transfer, END_OF_DAY, words_of(END_OF_DAY))
             if answered is not transfer:
-                self._tell_answered(answered)
-
-    def recover(self) -> dict[str, int]:
-        """Finish what a killed process left half-way. Gives what was found, by kind."""
-        found = {"unsent": 0, "refused": 0, "unbooked": 0, "unanswered": 0}
-        for code, book in self.books.items():
-            for execution in book.pending():
-                found["unsent"] += self._take_up(code, book, execution)
-        at = self.clock.now()
-        for _, group in groupby(self.centre.unbooked(), key=lambda each: each.round):
-            transfers = list(group)
-            for transfer in transfers:
-                self._book(transfer, at)
-            self._close_round(transfers)
-            found["unbooked"] += len(transfers)
-        self._settle_legs()
-        for transfer in self.centre.unanswered():
-            found["unanswered"] += 1
-            self._forward_again(transfer)
-        self.commits.flush()
-        if any(found.values()):
-            _log.info("recovered after a stop: %s", found)
-        return found
-
-    def _take_up(self, code: str, book: Book, execution: Execution) -> int:
-        """A debit the centre has not decided: send it on, or undo what the centre refused."""
-        at = self.clock.now()
-        order = execution.instruction
-        transfer = self.centre.transfer(order.originator, order.reference)
-        if transfer is None:
-            if order.payee_bank not in self.books or order.reference.startswith("RT"):
-                book.undo(order.originator, order.reference, REJECTED, OTHER, "系统中断", at)
-            else:
-                self.centre.submit(order, code, at, message_id=order.reference)
-            return 1
-        if transfer.status in ("PR09", "PR08"):
-            status = REVOKED if transfer.status == "PR08" else REJECTED
-            book.undo(order.originator, order.reference, status, transfer.code, transfer.words, at)
-        return 0
-
-    def _forward_again(self, transfer: Transfer) -> None:
-        answered = self._forward(transfer, "")
-        if answered.status != FORWARDED:
-            self._tell_answered(answered)
-
-
-__all__ = ["CONFIRMED", "COUNTER", "PENDING", "Front", "Network", "Paid"]
+                self.tell_answered(answered)

@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 
 from caiwutong.kernel.clock import CHINA
 from caiwutong.kernel.money import yuan
-from caiwutong.sandbox.books import Account, Line
+from caiwutong.sandbox.entries import (
+    Account,
+    Line,
+)
 
 _OBJECTS = (
     b"<</Type/Catalog/Pages 2 0 R>>",

@@ -25,6 +25,7 @@ from caiwutong.sandbox.faults import Faults, Plan
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.notices import Notices
 from caiwutong.sandbox.pushes import Pushes
+from caiwutong.sandbox.recovery import recover
 from caiwutong.sandbox.setup import (
     CALLBACK_DIRECT,
     CALLBACK_IBPS,
@@ -94,7 +95,7 @@ class Sandbox:
     async def start(self) -> None:
         """Finish what a killed process left, then open the port."""
         self.network.open_books()
-        self.network.recover()
+        recover(self.network)
         for bank in self.direct.values():
             bank.recover()
         server = web.Server(self._serve, access_log=None)

@@ -19,9 +19,14 @@ from caiwutong.rails.contract import BadMessage
 from caiwutong.rails.ibps import codec, profile
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps.signing import KeyRing
-from caiwutong.sandbox.books import REJECTED, Execution, Instruction, Line
 from caiwutong.sandbox.centre import FORWARDED, REFUSED, REVOKED, Transfer
 from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, LIMIT, OTHER, PAYER_BANK, words_of
+from caiwutong.sandbox.entries import (
+    REJECTED,
+    Execution,
+    Instruction,
+    Line,
+)
 from caiwutong.sandbox.faults import FaultKind, Faults
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.wire import Fate, MessageIds, Reply, clean, outage
