@@ -108,6 +108,7 @@ class Services:
     feed: AuditFeed
     webhooks: Webhooks
     metrics: Metrics
+    imports: Imports
 
 
 @asynccontextmanager
@@ -174,6 +175,13 @@ def wire(
         ),
         webhooks=Webhooks(PostgresWebhookStore(), feed, vault, clock, ids, randomness),
         metrics=Metrics(),
+        imports=Imports(
+            database=database, store=PostgresImportStore(), intake=payments.intake,
+            payments=PostgresPaymentStore(),
+            directories=HouseDirectories(database, bank_accounts, identity),
+            funds=HouseFunds(database, bank_accounts, ledger, clock), seal=vault,
+            log=audit, clock=clock, ids=ids,
+        ),
     )  # fmt: skip
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from caiwutong.cli import audit, init, ledger, migrate, payments, serve, up
+from caiwutong.cli import audit, demo, init, ledger, migrate, payments, sandbox, serve, up
 from caiwutong.cli.common import Shown
 from caiwutong.kernel.errors import CaiwutongError
 
-_ROOMS = (up, init, payments, ledger, audit, migrate, serve)
+_ROOMS = (up, init, demo, payments, ledger, audit, migrate, sandbox, serve)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit status."""
     arguments = parser().parse_args(argv)
     try:
+        if "run" in arguments:
+            return arguments.run(arguments)
         shown = _run(arguments)
     except CaiwutongError as error:
         _tell(error, as_json=arguments.json)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import rules
 from caiwutong.payments.events import happened
 from caiwutong.payments.intake import open_payee
-from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
+from caiwutong.payments.model import DISPATCH_LEASE, AttemptRow, PaymentRow, Task, Work
 from caiwutong.payments.ports import Accounts, Log, OwnAccount, Rails, Seal
 from caiwutong.payments.settlement import Applied, silence
 from caiwutong.payments.states import Event, State, Step, follow
@@ -41,8 +41,6 @@ from caiwutong.rails.contract import (
     SentInDoubt,
 )
 from caiwutong.routing.rules import Route, choose
-
-_LEASE = timedelta(minutes=1)
 
 Settle = Callable[[str, Sequence[RailReport]], Awaitable[Sequence[Applied]]]
 """Hands reports to settlement; returns when they are durable."""
@@ -175,7 +173,9 @@ class Dispatch:
         """
         async with self._database.transaction() as tx:
             now = self._clock.now()
-            work = await self._store.claim_work(tx, tenant, Task.DISPATCH, now, limit, now + _LEASE)
+            work = await self._store.claim_work(
+                tx, tenant, Task.DISPATCH, now, limit, now + DISPATCH_LEASE
+            )
         if not work:
             return 0
         async with self._database.transaction() as tx:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -99,6 +99,10 @@ class AttemptRow(msgspec.Struct, kw_only=True):
     """Empty while open; then the report kind that ended it."""
     code: str = ""
     closed_at: datetime | None = None
+
+
+DISPATCH_LEASE = timedelta(minutes=1)
+"""How long a claimed dispatch stays with its worker."""
 
 
 class Task(StrEnum):

@@ -14,9 +14,9 @@ from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.errors import NotFound
 from caiwutong.kernel.order import References
 from caiwutong.payments.intake import open_payee
-from caiwutong.payments.model import AttemptRow, PaymentRow, Task
+from caiwutong.payments.model import DISPATCH_LEASE, AttemptRow, PaymentRow, Task
 from caiwutong.payments.ports import Seal
-from caiwutong.payments.states import TERMINAL, WORDS, State
+from caiwutong.payments.states import AT_THE_RAIL, TERMINAL, WORDS, State
 from caiwutong.payments.store import LAST_ID, Filter, PaymentStore
 
 
@@ -192,6 +192,16 @@ class Views:
             {state.value: fen for state, (_, fen) in states.items()},
             {task.value: backlog.get(task, (0, None))[0] for task in Task},
         )
+
+    async def is_quiet(self, tenant: str, now: datetime) -> bool:
+        """Nothing is due for dispatch within two leases, and nothing is at a rail. (What a worker
+        has just claimed is due again when its lease ends.)"""
+        async with self._database.transaction() as tx:
+            due = await self._store.next_due(tx, tenant, Task.DISPATCH)
+            if due is not None and due <= now + 2 * DISPATCH_LEASE:
+                return False
+            at_rail = Filter(states=tuple(AT_THE_RAIL))
+            return not await self._store.page(tx, tenant, at_rail, LAST_ID, 1)
 
     async def everything(
         self, tenant: str, page: int = 2000

@@ -150,16 +150,23 @@ class Admin:
         limit = max(1, min(_whole(query.get("limit", str(PAGE))), PAGE))
         codes = [code for code in self._network.books if code >= bank]
         facts: list[ExecutionFact] = []
-        cursor = query.get("after", "")
         for code in sorted(codes):
             after = _whole(number or "0") if code == bank else 0
-            for execution, debits in self._network.books[code].facts(after, limit - len(facts)):
-                cursor = f"{code}:{execution.seq}"
-                if not execution.originator.endswith(COUNTER):
-                    facts.append(_fact(execution, debits, code))
-            if len(facts) >= limit:
-                return {"executions": facts, "next": cursor, "more": True}
-        return {"executions": facts, "next": cursor, "more": False}
+            while True:
+                # Not every row is a fact, so a page of rows may give fewer facts than rows: only
+                # an empty page ends a bank.
+                rows = list(self._network.books[code].facts(after, limit - len(facts)))
+                if not rows:
+                    break
+                after = rows[-1][0].seq
+                facts += [
+                    _fact(execution, debits, code)
+                    for execution, debits in rows
+                    if not execution.originator.endswith(COUNTER)
+                ]
+                if len(facts) >= limit:
+                    return {"executions": facts, "next": f"{code}:{after}", "more": True}
+        return {"executions": facts, "next": "", "more": False}
 
     def _balances(self, query: Mapping[str, str], body: bytes) -> Any:
         return {

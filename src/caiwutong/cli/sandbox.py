@@ -1,0 +1,28 @@
+"""``caiwutong sandbox``: look at the network, make it misbehave, and let its books judge us."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from caiwutong.cli.common import Subparsers, house, settings_of
+from caiwutong.cli.facts import payment_facts
+from caiwutong.sandbox import cli
+from caiwutong.sandbox.judge import PaymentFact
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    cli.add_commands(subparsers, folder_of=_folder, payments_of=_payments)
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    return settings_of(arguments).sandbox_dir
+
+
+def _payments(arguments: argparse.Namespace) -> list[PaymentFact]:
+    async def collect() -> list[PaymentFact]:
+        async with house(arguments) as services:
+            return await payment_facts(services)
+
+    return asyncio.run(collect())
