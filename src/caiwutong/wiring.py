@@ -43,6 +43,7 @@ from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
 from caiwutong.payments.dispatch import Courier, Dispatch, Settle
+from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
@@ -54,6 +55,9 @@ from caiwutong.rails.bank_direct.link import BankDirectConnection
 from caiwutong.rails.contract import Rail, RailReport
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.settings import Settings
+from caiwutong.statements.reader import Reader
+from caiwutong.statements.service import Statements
+from caiwutong.statements.store import PostgresStatementStore
 from caiwutong.telemetry import Metrics
 from caiwutong.vault.service import Vault
 
@@ -108,7 +112,9 @@ class Services:
     feed: AuditFeed
     webhooks: Webhooks
     metrics: Metrics
-    imports: Imports
+    statements: Statements
+    reader: Reader
+    evidence: Evidence
 
 
 @asynccontextmanager
@@ -156,6 +162,11 @@ def wire(
     payments = _wire_payments(
         database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
     )
+    statement_store = PostgresStatementStore()
+    statements = Statements(
+        statement_store, accounts=bank_accounts, ledger=ledger, log=audit, seal=vault, clock=clock,
+        ids=ids,
+    )  # fmt: skip
     feed = AuditFeed(audit)
     return Services(
         settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
@@ -166,6 +177,16 @@ def wire(
         payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
         approvals=approvals,
         audit=audit, sealer=sealer, rails=rails, payments=payments, feed=feed,
+        statements=statements,
+        reader=Reader(
+            database=database, store=statement_store, statements=statements,
+            accounts=bank_accounts, rails=rails, clock=clock,
+        ),
+        evidence=Evidence(
+            database=database, store=PostgresPaymentStore(), statements=statements,
+            settlement=payments.settlement, accounts=bank_accounts, seal=vault, rails=rails,
+            clock=clock,
+        ),
         imports=Imports(
             database=database, store=PostgresImportStore(), intake=payments.intake,
             payments=PostgresPaymentStore(),
@@ -175,13 +196,6 @@ def wire(
         ),
         webhooks=Webhooks(PostgresWebhookStore(), feed, vault, clock, ids, randomness),
         metrics=Metrics(),
-        imports=Imports(
-            database=database, store=PostgresImportStore(), intake=payments.intake,
-            payments=PostgresPaymentStore(),
-            directories=HouseDirectories(database, bank_accounts, identity),
-            funds=HouseFunds(database, bank_accounts, ledger, clock), seal=vault,
-            log=audit, clock=clock, ids=ids,
-        ),
     )  # fmt: skip
 
 

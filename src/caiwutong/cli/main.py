@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from caiwutong.cli import audit, demo, init, ledger, migrate, payments, sandbox, serve, up
+from caiwutong.cli import audit, demo, imports, init, ledger, migrate, payments, sandbox, serve, up
 from caiwutong.cli.common import Shown
 from caiwutong.kernel.errors import CaiwutongError
+from caiwutong.simulation import cli as simulate
 
-_ROOMS = (up, init, demo, payments, ledger, audit, migrate, sandbox, serve)
+_ROOMS = (up, init, demo, payments, imports, ledger, audit, migrate, sandbox, serve, simulate)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,8 +34,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit status."""
     arguments = parser().parse_args(argv)
     try:
-        if "run" in arguments:
-            return arguments.run(arguments)
         shown = _run(arguments)
     except CaiwutongError as error:
         _tell(error, as_json=arguments.json)

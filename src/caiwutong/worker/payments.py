@@ -48,4 +48,19 @@ def payment_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[Non
             idle_s=60.0,
         ),
         services.sealer.run(stop),
+        *statement_loops(services, stop),
     ]
+
+
+def statement_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[None]]:
+    """What the banks' statements say: read, explained, and matched to payments."""
+    tenant = services.settings.tenant
+    return [
+        keep_doing("statements", lambda: services.reader.run_once(tenant), stop, idle_s=1.0),
+        keep_doing("evidence", lambda: services.evidence.run_once(tenant), stop, idle_s=1.0),
+        keep_doing("imports", lambda: _resume_imports(services), stop, idle_s=5.0),
+    ]
+
+
+async def _resume_imports(services: Services) -> int:
+    return len(await services.imports.resume(services.settings.tenant))
