@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from caiwutong.imports import cells
+from caiwutong.imports import accounts, amounts, cells, dates
 from caiwutong.imports.model import DateOrder, Raw, Read
 from caiwutong.kernel.errors import Refusal
 
@@ -48,19 +48,19 @@ def code(read: Read[object] | Refusal) -> str:
     ],
 )
 def test_an_amount_is_read_as_people_write_it(raw: Raw, fen: int) -> None:
-    assert value(cells.amount_fen(raw)) == fen
+    assert value(amounts.amount_fen(raw)) == fen
 
 
 @pytest.mark.parametrize("raw", ["123.62999999", 123.62999999, "123.63000000000001"])
 def test_a_float_residue_is_repaired_and_said(raw: Raw) -> None:
-    read = cells.amount_fen(raw)
+    read = amounts.amount_fen(raw)
     assert isinstance(read, Read)
     assert read.value == 12363
     assert "123.63" in read.note and "float residue" in read.note
 
 
 def test_a_plain_amount_carries_no_note() -> None:
-    assert cells.amount_fen(123.63) == Read(12363, "")
+    assert amounts.amount_fen(123.63) == Read(12363, "")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_plain_amount_carries_no_note() -> None:
     ],
 )
 def test_an_amount_that_could_be_misread_is_refused(raw: Raw, why: str) -> None:
-    assert code(cells.amount_fen(raw)) == why
+    assert code(amounts.amount_fen(raw)) == why
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,20 @@ def test_an_amount_that_could_be_misread_is_refused(raw: Raw, why: str) -> None:
     [("1.2345", 1_000_000, 1_234_500), (3.3, 1_000_000, 3_300_000), ("150", 1, 150)],
 )
 def test_the_unit_of_the_column_scales_exactly(raw: Raw, unit_fen: int, fen: int) -> None:
-    assert value(cells.amount_fen(raw, unit_fen)) == fen
+    assert value(amounts.amount_fen(raw, unit_fen)) == fen
 
 
 def test_half_a_fen_in_a_column_of_fen_is_refused() -> None:
-    assert code(cells.amount_fen("1.5", 1)) == "imports.amount_decimals"
+    assert code(amounts.amount_fen("1.5", 1)) == "imports.amount_decimals"
 
 
 @given(st.integers(min_value=1, max_value=100_000_000_000_00))
 @example(12363)
 def test_every_amount_survives_text_groups_and_floats(fen: int) -> None:
     yuan = Decimal(fen) / 100
-    assert value(cells.amount_fen(f"{yuan:.2f}")) == fen
-    assert value(cells.amount_fen(f"{yuan:,.2f}")) == fen
-    assert value(cells.amount_fen(float(yuan))) == fen
+    assert value(amounts.amount_fen(f"{yuan:.2f}")) == fen
+    assert value(amounts.amount_fen(f"{yuan:,.2f}")) == fen
+    assert value(amounts.amount_fen(float(yuan))) == fen
 
 
 @given(
@@ -123,7 +123,7 @@ def test_every_amount_survives_text_groups_and_floats(fen: int) -> None:
     st.integers(min_value=1, max_value=999).filter(lambda n: n % 10),
 )
 def test_a_real_third_decimal_is_never_rounded(yuan: int, thousandths: int) -> None:
-    assert code(cells.amount_fen(f"{yuan}.{thousandths:03d}")) == "imports.amount_decimals"
+    assert code(amounts.amount_fen(f"{yuan}.{thousandths:03d}")) == "imports.amount_decimals"
 
 
 @given(st.text(max_size=40))
@@ -132,10 +132,10 @@ def test_a_real_third_decimal_is_never_rounded(yuan: int, thousandths: int) -> N
 @example("1e400")
 def test_no_text_whatever_breaks_a_rule(words: str) -> None:
     for rule in (
-        cells.amount_fen,
-        cells.execution_date,
-        cells.account_number,
-        cells.bank_code,
+        amounts.amount_fen,
+        dates.execution_date,
+        accounts.account_number,
+        accounts.bank_code,
         cells.name,
         cells.words,
         cells.row_key,
@@ -158,10 +158,10 @@ def test_no_text_whatever_breaks_a_rule(words: str) -> None:
 )
 def test_no_typed_cell_whatever_breaks_a_rule(raw: Raw) -> None:
     for rule in (
-        cells.amount_fen,
-        cells.execution_date,
-        cells.account_number,
-        cells.bank_code,
+        amounts.amount_fen,
+        dates.execution_date,
+        accounts.account_number,
+        accounts.bank_code,
         cells.name,
         cells.row_key,
     ):
@@ -190,25 +190,25 @@ def test_no_typed_cell_whatever_breaks_a_rule(raw: Raw) -> None:
     ],
 )
 def test_a_date_is_read_in_every_usual_form(raw: Raw) -> None:
-    assert value(cells.execution_date(raw)) == date(2026, 7, 3)
+    assert value(dates.execution_date(raw)) == date(2026, 7, 3)
 
 
 def test_a_serial_is_read_and_said() -> None:
-    read = cells.execution_date(46206.0)
+    read = dates.execution_date(46206.0)
     assert isinstance(read, Read) and "2026-07-03" in read.note
 
 
 def test_a_blank_date_means_now() -> None:
-    assert value(cells.execution_date("")) is None
+    assert value(dates.execution_date("")) is None
 
 
 def test_day_and_month_are_told_apart_only_by_the_file() -> None:
-    assert code(cells.execution_date("3/7/2026")) == "imports.date_ambiguous"
-    assert value(cells.execution_date("3/7/2026", DateOrder.DAY_FIRST)) == date(2026, 7, 3)
-    assert value(cells.execution_date("3/7/2026", DateOrder.MONTH_FIRST)) == date(2026, 3, 7)
-    assert value(cells.execution_date("13/7/2026")) == date(2026, 7, 13)
-    assert value(cells.execution_date("7/13/2026")) == date(2026, 7, 13)
-    assert value(cells.execution_date("7/7/2026")) == date(2026, 7, 7)
+    assert code(dates.execution_date("3/7/2026")) == "imports.date_ambiguous"
+    assert value(dates.execution_date("3/7/2026", DateOrder.DAY_FIRST)) == date(2026, 7, 3)
+    assert value(dates.execution_date("3/7/2026", DateOrder.MONTH_FIRST)) == date(2026, 3, 7)
+    assert value(dates.execution_date("13/7/2026")) == date(2026, 7, 13)
+    assert value(dates.execution_date("7/13/2026")) == date(2026, 7, 13)
+    assert value(dates.execution_date("7/7/2026")) == date(2026, 7, 7)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_day_and_month_are_told_apart_only_by_the_file() -> None:
     ],
 )
 def test_a_column_decides_its_date_order_or_does_not(column: list[Raw], order: DateOrder) -> None:
-    assert cells.date_order(column) is order
+    assert dates.date_order(column) is order
 
 
 @pytest.mark.parametrize(
@@ -243,16 +243,16 @@ def test_a_column_decides_its_date_order_or_does_not(column: list[Raw], order: D
     ],
 )
 def test_a_date_that_could_be_misread_is_refused(raw: Raw, why: str) -> None:
-    assert code(cells.execution_date(raw)) == why
+    assert code(dates.execution_date(raw)) == why
 
 
 @given(st.dates(min_value=date(2000, 1, 1), max_value=date(2099, 12, 31)))
 def test_every_day_survives_each_form(day: date) -> None:
     serial = float((day - date(1899, 12, 30)).days)
     for raw in (day.isoformat(), f"{day.year}/{day.month}/{day.day}", f"{day:%Y%m%d}", serial):
-        assert value(cells.execution_date(raw)) == day
+        assert value(dates.execution_date(raw)) == day
     text = f"{day.day}/{day.month}/{day.year}"
-    assert value(cells.execution_date(text, DateOrder.DAY_FIRST)) == day
+    assert value(dates.execution_date(text, DateOrder.DAY_FIRST)) == day
 
 
 # ---------------------------------------------------------------------------------- accounts
@@ -272,7 +272,7 @@ def test_every_day_survives_each_form(day: date) -> None:
     ],
 )
 def test_an_account_number_is_read(raw: Raw, number: str) -> None:
-    assert value(cells.account_number(raw)) == number
+    assert value(accounts.account_number(raw)) == number
 
 
 @pytest.mark.parametrize(
@@ -289,38 +289,38 @@ def test_an_account_number_is_read(raw: Raw, number: str) -> None:
     ],
 )
 def test_an_account_number_that_lost_digits_is_refused(raw: Raw, why: str) -> None:
-    assert code(cells.account_number(raw)) == why
+    assert code(accounts.account_number(raw)) == why
 
 
 def test_a_number_typed_as_number_is_read_with_a_warning() -> None:
-    read = cells.account_number(200062009212176.0)
+    read = accounts.account_number(200062009212176.0)
     assert isinstance(read, Read) and "zeros at its beginning" in read.note
 
 
 def test_a_column_rounded_before_it_was_saved_is_found_out() -> None:
     rounded = ["6228480402564890000", "6217000010012340000"]
-    assert cells.rounded_column(rounded)
-    assert code(cells.account_number(rounded[0], rounded=True)) == "imports.digits_lost"
+    assert accounts.rounded_column(rounded)
+    assert code(accounts.account_number(rounded[0], rounded=True)) == "imports.digits_lost"
     honest = ["6228480402564890018", "6217000010012345678", "6217000010012340000"]
-    assert not cells.rounded_column(honest)
-    assert value(cells.account_number(honest[2])) == honest[2]
+    assert not accounts.rounded_column(honest)
+    assert value(accounts.account_number(honest[2])) == honest[2]
 
 
 def test_a_whole_account_number_never_stands_in_a_message() -> None:
     for raw in ("6228480402564890018元", "6228 4804 0256 4890 018 号", 6.22848040256489e18):
-        refusal = cells.account_number(raw)
+        refusal = accounts.account_number(raw)
         assert isinstance(refusal, Refusal)
         assert "62284804" not in refusal.detail
 
 
 def test_a_bank_code_has_twelve_digits_and_its_check_digit_only_warns() -> None:
-    assert cells.bank_code("102100099996") == Read("102100099996", "")
-    assert value(cells.bank_code(102100099996.0)) == "102100099996"
-    doubtful = cells.bank_code("102100099990")
+    assert accounts.bank_code("102100099996") == Read("102100099996", "")
+    assert value(accounts.bank_code(102100099996.0)) == "102100099996"
+    doubtful = accounts.bank_code("102100099990")
     assert isinstance(doubtful, Read) and "unusual" in doubtful.note
-    assert code(cells.bank_code("11100099996")) == "imports.digits_lost"
-    assert code(cells.bank_code("ICBC")) == "identifier.bank_code.shape"
-    assert value(cells.bank_code("")) == ""
+    assert code(accounts.bank_code("11100099996")) == "imports.digits_lost"
+    assert code(accounts.bank_code("ICBC")) == "identifier.bank_code.shape"
+    assert value(accounts.bank_code("")) == ""
 
 
 # ---------------------------------------------------------------------------------- words

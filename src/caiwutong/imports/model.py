@@ -3,7 +3,7 @@
 A file becomes ``SourceRow``s (columns known, cells raw), a row becomes a ``Line`` (a frozen
 ``PaymentOrder`` with its row key) or a ``BadRow`` (every problem of the row, with cause and cure).
 All of it is values; nothing here reads a file or touches a store. Next: ``cells.py`` for the rules
-of one cell, ``rows.py`` for the rules of one row.
+of cells, ``rows.py`` for the rules of one row.
 """
 
 from __future__ import annotations

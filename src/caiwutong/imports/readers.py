@@ -17,9 +17,11 @@ from typing import Protocol
 import msgspec
 
 from caiwutong.imports import columns, pain001
-from caiwutong.imports.cells import date_order, is_blank, rounded_column, text
+from caiwutong.imports.accounts import rounded_column
+from caiwutong.imports.cells import is_blank, text
 from caiwutong.imports.columns import Layout
 from caiwutong.imports.csv_reader import CsvFile
+from caiwutong.imports.dates import date_order
 from caiwutong.imports.model import DateOrder, Field, Raw, SourceRow
 from caiwutong.imports.spreadsheet import Head, Workbook
 from caiwutong.kernel.errors import Refusal, Refused

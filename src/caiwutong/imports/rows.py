@@ -12,7 +12,10 @@ from datetime import date
 from typing import TypeVar
 
 from caiwutong.imports import cells as rules
+from caiwutong.imports.accounts import account_number, bank_code, zeros_lost
+from caiwutong.imports.amounts import amount_fen
 from caiwutong.imports.columns import TITLES
+from caiwutong.imports.dates import execution_date
 from caiwutong.imports.model import (
     BadRow,
     DateOrder,
@@ -79,15 +82,15 @@ class RowReader:
         return self._titles[field]
 
     def amount(self, raw: Raw) -> Read[int] | Refusal:
-        return rules.amount_fen(raw, self._unit_fen)
+        return amount_fen(raw, self._unit_fen)
 
     def account(self, field: Field, raw: Raw) -> Read[str] | Refusal:
         if isinstance(raw, str) and self._directory.account(raw):
             return Read(raw)  # our own number, digit by digit: nothing to doubt
-        return rules.account_number(raw, rounded=field in self._rounded)
+        return account_number(raw, rounded=field in self._rounded)
 
     def day(self, raw: Raw) -> Read[date | None] | Refusal:
-        read = rules.execution_date(raw, self._date_order)
+        read = execution_date(raw, self._date_order)
         if isinstance(read, Refusal) or read.value is None or read.value >= self._today:
             return read
         return Refusal(
@@ -127,7 +130,7 @@ class RowReader:
         if account is None:
             for zeros in range(1, 5) if numeric or not self._typed else ():
                 if self._directory.account("0" * zeros + number):
-                    return rules.zeros_lost(number, "0" * zeros + number)
+                    return zeros_lost(number, "0" * zeros + number)
             return Refusal(
                 "imports.payer_unknown",
                 f"Account {mask_account(number)} is not one of yours.",
@@ -177,7 +180,7 @@ class _Reading:
             self._reader.account(Field.PAYEE_ACCOUNT, cell(Field.PAYEE_ACCOUNT)),
             "",
         )
-        code = self._take(Field.BANK_CODE, rules.bank_code(cell(Field.BANK_CODE)), "")
+        code = self._take(Field.BANK_CODE, bank_code(cell(Field.BANK_CODE)), "")
         bank = self._words(Field.BANK_NAME)
         fen = self._take(Field.AMOUNT, self._reader.amount(cell(Field.AMOUNT)), 0)
         currency = self._take(Field.CURRENCY, rules.currency(cell(Field.CURRENCY)), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from caiwutong.imports.cells import amount_fen
+from caiwutong.imports.amounts import amount_fen
 from caiwutong.imports.model import Directory, Line, OwnAccount, Read
 from caiwutong.imports.readers import LeftOut, Source
 from caiwutong.imports.records import Report, RowOutcome, Shortfall, Status, Total
