@@ -103,10 +103,10 @@ class EventHub:
         """The bytes of one viewer's stream, without end. Raises ``Unavailable`` when there are
         too many viewers or the log cannot be read."""
         async with self._looking(tenant) as tail:
+            known = _place(last_id, tail.head)
+            place = tail.head if known is None else known
             yield _HELLO
-            place = _place(last_id, tail.head)
-            if place is None:
-                place = tail.head
+            if known is None:
                 yield b'event: resync\nid: %d\ndata: {"head": %d}\n\n' % (place, place)
             while not self._closed:
                 if place < tail.head:
