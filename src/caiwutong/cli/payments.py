@@ -25,7 +25,7 @@ from caiwutong.payments.store import Filter
 from caiwutong.payments.views import PaymentView
 from caiwutong.wiring import Services
 
-ACTS = ("show", "timeline", "enquire", "revoke", "return", "cancel", "sign", "correct")
+ACTS = ("list", "show", "timeline", "enquire", "revoke", "return", "cancel", "sign", "correct")
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -40,7 +40,7 @@ def add_commands(subparsers: Subparsers) -> None:
     pay.add_argument("--channel", default="", help="ask for one rail by name")
     pay.add_argument("--dry-run", action="store_true", help="say what would happen, keep nothing")
     listing = add(subparsers, "payments", _payments, "List payments, or act on one.")
-    listing.add_argument("act", nargs="?", choices=ACTS, default="")
+    listing.add_argument("act", nargs="?", choices=ACTS, default="list")
     listing.add_argument("payment", nargs="?", default="", help="payment id")
     listing.add_argument("--state", action="append", choices=[s.value for s in State])
     listing.add_argument("--limit", type=int, default=20)
@@ -81,7 +81,7 @@ async def _pay(arguments: argparse.Namespace) -> Shown:
 
 async def _payments(arguments: argparse.Namespace) -> Shown:
     async with house(arguments) as services:
-        if not arguments.act:
+        if arguments.act == "list":
             return await _list(services, arguments)
         try:
             payment_id = UUID(arguments.payment)

@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 
 from caiwutong.approvals.model import Ask, NewRequest, Subject
+from caiwutong.approvals.rules import needed_people
 from caiwutong.audit.model import Event
 from caiwutong.bank_accounts.rules import account_index
 from caiwutong.db.database import Database, Tx
@@ -259,17 +260,19 @@ class Intake:
         await self._log.append_many(tx, events)
 
     async def _ask_people(self, tx: Tx, tenant: str, rows: list[PaymentRow], now: datetime) -> None:
+        waiting = [row for row in rows if row.state is State.AWAITING_SIGNATURES]
+        if not waiting:
+            return
+        steps = await self._consent.policy_steps(tx, tenant)
         requests = [
             NewRequest(
                 Subject(SUBJECT, row.payment_id, row.digest),
-                await self._consent.policy(tx, tenant, row.amount_fen),
+                needed_people(steps, row.amount_fen),
                 row.caller,
             )
-            for row in rows
-            if row.state is State.AWAITING_SIGNATURES
+            for row in waiting
         ]
-        if requests:
-            await self._consent.request_many(tx, tenant, requests, now)
+        await self._consent.request_many(tx, tenant, requests, now)
 
     def _row(self, case: _Case, now: datetime) -> PaymentRow:
         order, account = case.submission.order, case.account

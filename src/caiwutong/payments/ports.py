@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from caiwutong.approvals.model import Ask, NewRequest, Taken
+from caiwutong.approvals.model import Ask, NewRequest, PolicyStep, Taken
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import Refusal
@@ -67,8 +67,10 @@ class Consent(Protocol):
 
     async def give_back_many(self, tx: Tx, tenant: str, taken: Sequence[Taken]) -> None: ...
 
-    async def policy(self, tx: Tx, tenant: str, amount_fen: int, kind: str = "payment") -> int:
-        """How many different people must sign for this amount."""
+    async def policy_steps(
+        self, tx: Tx, tenant: str, kind: str = "payment"
+    ) -> Sequence[PolicyStep]:
+        """From which amount on how many different people must sign."""
         ...
 
     async def request_many(
