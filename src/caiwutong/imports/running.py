@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from caiwutong.bank_accounts.rules import account_index
 from caiwutong.db.database import Database
 from caiwutong.imports.keeping import Hear, Keeper
 from caiwutong.imports.model import BadRow, Line, Problem, SourceRow
@@ -121,7 +122,7 @@ class Runner:
     ) -> Sorter:
         return Sorter(
             record.digest,
-            index=lambda account: self._seal.blind_index("account", account),
+            index=lambda account: account_index(self._seal, account),
             paid=paid,
             allow_duplicates=allow_duplicates,
         )
