@@ -31,7 +31,6 @@ from caiwutong.payments.states import AT_THE_RAIL, State
 from caiwutong.payments.store import PaymentStore
 from caiwutong.rails.contract import RailReport, ReportKind
 from caiwutong.statements.model import Explained, LineRow, Match
-from caiwutong.statements.rules import next_look
 from caiwutong.statements.service import Statements
 
 STATEMENT = "statement"
@@ -177,9 +176,9 @@ def judge(case: Case, now: datetime) -> list[Match]:
         return [_suspense(case, "no payment of ours has this reference")]
     own = payment.bank_account_id == line.bank_account_id
     if own and line.amount_fen < 0:
-        return [_debit(case, payment, now)]
+        return [_debit(case, payment)]
     if own and line.kind == "return":
-        return _return(case, payment, now)
+        return _return(case, payment)
     if own:
         return _taken_back(case, payment)
     if line.kind == "incoming":
@@ -187,7 +186,7 @@ def judge(case: Case, now: datetime) -> list[Match]:
     return [_suspense(case, "a reference of ours on an account that is no part of the payment")]
 
 
-def _debit(case: Case, payment: PaymentRow, now: datetime) -> Match:
+def _debit(case: Case, payment: PaymentRow) -> Match:
     """The bank has taken the money of a payment. Open until the payment completes, or until the
     bank gives it back."""
     line = case.line
@@ -204,11 +203,11 @@ def _debit(case: Case, payment: PaymentRow, now: datetime) -> Match:
         explained_by=Explained.PAYMENT,
         payment_id=payment.payment_id,
         transfer_id=post if latest else None,
-        again_at=None if done else next_look(now, line.tries),
+        again=not done,
     )
 
 
-def _return(case: Case, payment: PaymentRow, now: datetime) -> list[Match]:
+def _return(case: Case, payment: PaymentRow) -> list[Match]:
     """退汇: booked by settlement, once; otherwise the money of a payment that came to nothing."""
     line = case.line
     back = derived(payment.payment_id, "return")
@@ -223,9 +222,7 @@ def _return(case: Case, payment: PaymentRow, now: datetime) -> list[Match]:
             )
         ]
     if not case.settled:
-        return [
-            Match(line=line, explained_by=line.explained_by, again_at=next_look(now, line.tries))
-        ]
+        return [Match(line=line, explained_by=line.explained_by, again=True)]
     return _taken_back(case, payment)
 
 
@@ -304,5 +301,5 @@ def _now(row: LineRow, matches: Mapping[tuple[UUID, str], Match]) -> LineRow:
         explained_by=match.explained_by,
         payment_id=match.payment_id,
         transfer_id=match.transfer_id,
-        due_at=match.again_at,
+        due_at=row.due_at if match.again else None,
     )

@@ -90,8 +90,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     payment_id: UUID | None = None
     transfer_id: UUID | None = None
     book: Transfer | None = None
-    again_at: datetime | None = None
-    """Look once more then; None: it is closed."""
+    again: bool = False
+    """Look once more, after a pause that grows; otherwise it is closed."""
     why: str = ""
     """For the log, where a person should look."""
 
