@@ -24,6 +24,10 @@ class MemoryStatementStore:
     def __init__(self) -> None:
         self._cursors: dict[Key, CursorRow] = {}
         self._lines: dict[Key, dict[str, LineRow]] = {}
+        self._transfers: dict[tuple[str, UUID, UUID], str] = {}
+        """Which line of an account a transfer stands for."""
+        self._corrected: dict[tuple[str, UUID, str], str] = {}
+        self._due: dict[str, dict[tuple[UUID, str], LineRow]] = {}
         self._balances: dict[tuple[str, UUID, datetime, str], BalanceRow] = {}
 
     async def put_cursors(
@@ -90,15 +94,12 @@ class MemoryStatementStore:
             own = self._own(tenant, row.bank_account_id)
             if row.line_id in own:
                 raise Broken("statements.line_twice", f"Line {row.line_id} is here already.")
-            self._check(own, row)
-            mem(tx).put(own, row.line_id, row)
+            self._write(tx, tenant, None, row)
 
     async def update_lines(self, tx: Tx, tenant: str, rows: Sequence[LineRow]) -> None:
-        # All at once, as one statement: a transfer may go from one line to another in it.
-        own_of = {r.bank_account_id: self._own(tenant, r.bank_account_id) for r in rows}
-        for row in rows:
-            own = own_of[row.bank_account_id]
-            before = own[row.line_id]
+        # First those that give a transfer up, so that another line may take it in the same call.
+        for row in sorted(rows, key=lambda row: row.transfer_id is not None):
+            before = self._own(tenant, row.bank_account_id)[row.line_id]
             moves = (
                 before.explained_by is Explained.SUSPENSE
                 and before.moved_by is None
@@ -107,19 +108,30 @@ class MemoryStatementStore:
             )
             if before.due_at is None and not moves:
                 raise Broken("statements.explained", f"Line {row.line_id} is explained already.")
-            mem(tx).put(own, row.line_id, row)
-        for row in rows:
-            self._check(own_of[row.bank_account_id], row)
+            self._write(tx, tenant, before, row)
 
-    @staticmethod
-    def _check(own: dict[str, LineRow], row: LineRow) -> None:
+    def _write(self, tx: Tx, tenant: str, before: LineRow | None, row: LineRow) -> None:
+        t, account, line_id = mem(tx), row.bank_account_id, row.line_id
         if row.explained_by is Explained.NOTHING and row.due_at is None:
-            raise Broken("statements.nothing_open", f"Line {row.line_id} would be forgotten.")
-        others = [r for r in own.values() if r.line_id != row.line_id]
-        if row.transfer_id is not None and any(r.transfer_id == row.transfer_id for r in others):
-            raise Broken("statements.explained_twice", f"Two lines stand for {row.transfer_id}.")
-        if row.corrects and any(r.corrects == row.corrects for r in others):
-            raise Broken("statements.corrected_twice", f"{row.corrects} is corrected twice.")
+            raise Broken("statements.nothing_open", f"Line {line_id} would be forgotten.")
+        if before is not None and before.transfer_id not in (None, row.transfer_id):
+            t.remove(self._transfers, (tenant, account, before.transfer_id))
+        if row.transfer_id is not None:
+            transfer = (tenant, account, row.transfer_id)
+            if self._transfers.get(transfer, line_id) != line_id:
+                raise Broken("statements.explained_twice", f"Two lines stand for {transfer[2]}.")
+            t.put(self._transfers, transfer, line_id)
+        if row.corrects:
+            corrected = (tenant, account, row.corrects)
+            if self._corrected.get(corrected, line_id) != line_id:
+                raise Broken("statements.corrected_twice", f"{row.corrects} is corrected twice.")
+            t.put(self._corrected, corrected, line_id)
+        due = self._due.setdefault(tenant, {})
+        if row.due_at is not None:
+            t.put(due, (account, line_id), row)
+        elif (account, line_id) in due:
+            t.remove(due, (account, line_id))
+        t.put(self._own(tenant, account), line_id, row)
 
     async def only_one(self, tx: Tx, tenant: str) -> bool:
         return True
@@ -127,9 +139,7 @@ class MemoryStatementStore:
     async def due_lines(self, tx: Tx, tenant: str, now: datetime, limit: int) -> list[LineRow]:
         due = [
             (row.due_at, row.bank_account_id, row.position, row)
-            for (owner, _), lines in self._lines.items()
-            if owner == tenant
-            for row in lines.values()
+            for row in self._due.get(tenant, {}).values()
             if row.due_at is not None and row.due_at <= now
         ]
         return [entry[3] for entry in sorted(due, key=lambda entry: entry[:3])[:limit]]
@@ -151,39 +161,34 @@ class MemoryStatementStore:
         self, tx: Tx, tenant: str, account: UUID, amount_fen: int
     ) -> LineRow | None:
         own = self._own(tenant, account)
-        corrected = {row.corrects for row in own.values()}
         fit = [
             row
             for row in own.values()
             if row.amount_fen == amount_fen
             and row.explained_by in CORRECTABLE
             and row.moved_by is None
-            and row.line_id not in corrected
+            and (tenant, account, row.line_id) not in self._corrected
         ]
         return max(fit, key=lambda row: row.position, default=None)
 
     async def matched(
         self, tx: Tx, tenant: str, account: UUID, transfers: Collection[UUID]
     ) -> set[UUID]:
-        wanted = set(transfers)
-        return {
-            row.transfer_id
-            for row in self._own(tenant, account).values()
-            if row.transfer_id is not None and row.transfer_id in wanted
-        }
+        return {i for i in transfers if (tenant, account, i) in self._transfers}
 
     async def open_lines(self, tx: Tx, tenant: str, account: UUID) -> list[LineRow]:
-        return [row for row in self._own(tenant, account).values() if row.open]
+        due = self._due.get(tenant, {}).values()
+        mine = [row for row in due if row.bank_account_id == account]
+        return sorted(mine, key=lambda row: row.position)
 
     async def suspense_lines(self, tx: Tx, tenant: str, account: UUID) -> list[LineRow]:
         own = self._own(tenant, account)
-        corrected = {row.corrects for row in own.values()}
         return [
             row
             for row in own.values()
             if row.explained_by is Explained.SUSPENSE
             and row.moved_by is None
-            and row.line_id not in corrected
+            and (tenant, account, row.line_id) not in self._corrected
         ]
 
     async def gaps_fen(self, tx: Tx, tenant: str, account: UUID) -> int:
