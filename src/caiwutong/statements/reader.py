@@ -32,6 +32,7 @@ LEASE = timedelta(minutes=5)
 PAGES_A_TURN = 50
 """Then the account stands at the end of the queue, however much there is."""
 
+_LEASE_REAL_S = 20.0
 _MARK_EVERY = timedelta(days=2)
 
 
@@ -95,8 +96,7 @@ class Reader:
 
     def _lease(self, now: datetime) -> datetime:
         """Five minutes, and where business time runs fast at least twenty real seconds."""
-        pace = self._clock.real_seconds(1.0)
-        return now + max(LEASE, timedelta(seconds=20 / pace if pace > 0 else 0))
+        return now + rules.at_least(LEASE, _LEASE_REAL_S, self._clock)
 
     async def _reachable(self, tx: Tx, tenant: str) -> dict[UUID, tuple[BankAccount, str]]:
         found: dict[UUID, tuple[BankAccount, str]] = {}
@@ -156,7 +156,8 @@ class Reader:
                     return
                 now = self._clock.now()
                 failures = cursor.failures + 1 if trouble else 0
-                next_at = now if more else rules.next_read(now, failures, self._every)
+                every = rules.at_least(self._every, rules.READ_EVERY_REAL_S, self._clock)
+                next_at = now if more else rules.next_read(now, failures, every)
                 after = msgspec.structs.replace(
                     cursor, next_at=next_at, failures=failures, trouble=trouble
                 )

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from caiwutong.bank_accounts.model import BankAccount
+from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.ids import derived
 from caiwutong.ledger.model import Transfer
 from caiwutong.rails.contract import StatementLine
@@ -19,11 +20,13 @@ READ_FIRST = ("bank_direct", "ibps")
 """Where several connected rails reach an account, its own bank's word comes first."""
 
 READ_EVERY = timedelta(minutes=1)
+READ_EVERY_REAL_S = 2.0
 LATEST_RETRY = timedelta(hours=1)
 """After failures the pause doubles from the first to the second."""
 
 LOOK_AGAIN = timedelta(seconds=20)
 LATEST_LOOK = timedelta(hours=1)
+LOOK_AGAIN_REAL_S = 1.0
 """A line whose payment is still at the rail is looked at again, with doubling pauses."""
 
 _CORRECTION_WORDS = ("冲正", "冲销", "抹账")
@@ -106,11 +109,19 @@ def booking(
     )
 
 
-def next_look(now: datetime, tries: int) -> datetime:
+def at_least(pause: timedelta, real_s: float, clock: Clock) -> timedelta:
+    """A pause of business time that is no shorter than this many real seconds, however fast the
+    business clock runs: nobody is asked without pause."""
+    pace = clock.real_seconds(1.0)
+    return max(pause, timedelta(seconds=real_s / pace)) if pace > 0 else pause
+
+
+def next_look(now: datetime, tries: int, clock: Clock) -> datetime:
     """When to look again at a line whose payment has not ended."""
-    return now + min(LOOK_AGAIN * 2 ** min(tries, 10), LATEST_LOOK)
+    pause = min(LOOK_AGAIN * 2 ** min(tries, 10), LATEST_LOOK)
+    return now + at_least(pause, LOOK_AGAIN_REAL_S, clock)
 
 
 def next_read(now: datetime, failures: int, every: timedelta = READ_EVERY) -> datetime:
     """When to read an account again after so many failures in a row."""
-    return now + (min(every * 2 ** min(failures, 10), LATEST_RETRY) if failures else every)
+    return now + max(every, min(every * 2 ** min(failures, 10), LATEST_RETRY))

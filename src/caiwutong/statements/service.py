@@ -151,7 +151,7 @@ class Statements:
                     explained_by=match.explained_by,
                     payment_id=match.payment_id,
                     transfer_id=transfer_id,
-                    due_at=rules.next_look(now, line.tries) if match.again else None,
+                    due_at=rules.next_look(now, line.tries, self._clock) if match.again else None,
                     tries=line.tries + 1,
                 )
             )
