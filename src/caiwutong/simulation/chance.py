@@ -48,6 +48,8 @@ class Fault(StrEnum):
     DATABASE_AWAY = "database_away"
     LOST_BEFORE_COMMIT = "lost_before_commit"
     LOST_AFTER_COMMIT = "lost_after_commit"
+    WORKERS_AWAY = "workers_away"
+    """No worker runs for more than a week: holds end before their orders leave the house."""
     STALL = "stall"
     """A process stands still for minutes between two transactions: its leases end meanwhile."""
     CLIENT_SENDS_AGAIN = "client_sends_again"
@@ -81,11 +83,13 @@ _USUAL: dict[Fault, float] = {
     Fault.DATABASE_AWAY: 0.005,
     Fault.LOST_BEFORE_COMMIT: 0.006,
     Fault.LOST_AFTER_COMMIT: 0.006,
+    Fault.WORKERS_AWAY: 0.08,
     Fault.STALL: 0.004,
     Fault.CLIENT_SENDS_AGAIN: 0.15,
     Fault.CLIENT_REUSES_KEY: 0.10,
 }
-"""How likely each fault strikes at each occasion. BANK_AWAY and CRASH_ANY_TIME: an hour."""
+"""How likely each fault strikes at each occasion. BANK_AWAY and CRASH_ANY_TIME: an hour;
+WORKERS_AWAY: a run."""
 
 
 class Chance:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -62,7 +61,7 @@ def shown(arguments: argparse.Namespace) -> Shown:
 
 
 def _one(arguments: argparse.Namespace) -> Shown:
-    parts = replace(MUTANTS[arguments.mutant], trusting=True) if arguments.mutant else None
+    parts = MUTANTS[arguments.mutant].planted() if arguments.mutant else None
     outcome = run_seed(arguments.trace, parts, full_trace=True)
     return Shown(outcome, _story(outcome), 1 if outcome.violations else 0)
 

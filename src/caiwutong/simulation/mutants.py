@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -43,8 +43,18 @@ from caiwutong.simulation.run import run_seed
 SEEDS_AT_MOST = 25
 """A mutant not caught within so many seeds counts as not caught."""
 
-_NOT_A_PROMISE = ("broken", "unexpected")
-"""A crash of the engine shows a mutant too, but not that a promise was watched."""
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """The engine with one bug in it."""
+
+    parts: Parts
+    breaks: str
+    """The promise by which it must be found: another one, or a crash, does not count."""
+
+    def planted(self) -> Parts:
+        """The parts, over stores that have no guards of their own."""
+        return replace(self.parts, trusting=True)
 
 
 class Caught(msgspec.Struct, frozen=True):
@@ -54,7 +64,7 @@ class Caught(msgspec.Struct, frozen=True):
     caught: bool
     seed: int | None = None
     by: str = ""
-    """The promise that did not hold."""
+    """The promise it breaks."""
 
 
 # Settling the same report twice has effect.
@@ -242,31 +252,48 @@ def _without(effect: Effect) -> Callable[[State, Event], Step | None]:
     return follow_without
 
 
-MUTANTS: dict[str, Parts] = {
-    "double_settle": Parts(
-        patches=((settlement, "follow", _follow_twice), (settlement, "_post", _post_twice))
+MUTANTS: dict[str, Mutant] = {
+    "double_settle": Mutant(
+        Parts(patches=((settlement, "follow", _follow_twice), (settlement, "_post", _post_twice))),
+        "settled_once",
     ),
-    "blind_resend": Parts(courier=_BlindResend),
-    "timeout_is_failed": Parts(patches=((dispatch, "silence", _silence_is_no),)),
-    "unknown_is_failed": Parts(patches=((rules, "judge_unknown", _unknown_is_no),)),
-    "read_modify_write_balance": Parts(intake=_ReadThenWrite, ledger=_StaleLedger),
-    "send_before_commit": Parts(dispatch=_SendFirst),
-    "late_report_overwrites_terminal": Parts(patches=((settlement, "follow", _no_end),)),
-    "key_without_content": Parts(intake=_KeyOnly),
-    "mandate_not_checked": Parts(approvals=_AnyMandate),
-    "one_signature_for_two": Parts(approvals=_OneIsEnough),
-    "never_asks_again": Parts(patches=((rules, "next_ask", _ask_next_year),)),
-    "return_not_booked": Parts(patches=((settlement, "follow", _without(Effect.TAKE_BACK)),)),
-    "rejection_keeps_the_hold": Parts(patches=((settlement, "follow", _without(Effect.RELEASE)),)),
+    "blind_resend": Mutant(Parts(courier=_BlindResend), "paid_once"),
+    "timeout_is_failed": Mutant(
+        Parts(patches=((dispatch, "silence", _silence_is_no),)), "the_end_is_the_banks"
+    ),
+    "unknown_is_failed": Mutant(
+        Parts(patches=((rules, "judge_unknown", _unknown_is_no),)), "the_end_is_the_banks"
+    ),
+    "read_modify_write_balance": Mutant(
+        Parts(intake=_ReadThenWrite, ledger=_StaleLedger), "balance_is_its_entries"
+    ),
+    "send_before_commit": Mutant(Parts(dispatch=_SendFirst), "paid_once"),
+    "late_report_overwrites_terminal": Mutant(
+        Parts(patches=((settlement, "follow", _no_end),)), "an_end_is_an_end"
+    ),
+    "key_without_content": Mutant(Parts(intake=_KeyOnly), "a_key_is_bound_to_content"),
+    "mandate_not_checked": Mutant(Parts(approvals=_AnyMandate), "nobody_alone"),
+    "one_signature_for_two": Mutant(Parts(approvals=_OneIsEnough), "nobody_alone"),
+    "gives_up_early": Mutant(
+        Parts(patches=((rules, "CERTAINTY", timedelta(minutes=-3)),)), "the_end_is_the_banks"
+    ),
+    "never_asks_again": Mutant(
+        Parts(patches=((rules, "next_ask", _ask_next_year),)), "every_payment_ends"
+    ),
+    "return_not_booked": Mutant(
+        Parts(patches=((settlement, "follow", _without(Effect.TAKE_BACK)),)), "returns_are_booked"
+    ),
+    "rejection_keeps_the_hold": Mutant(
+        Parts(patches=((settlement, "follow", _without(Effect.RELEASE)),)), "held_while_alive"
+    ),
 }
-"""Name → the engine with this bug in it."""
+"""Each planted bug by name."""
 
 
-def hunt(name: str, first: int = 1, seeds: int = SEEDS_AT_MOST) -> Caught:
-    """Run a mutant until a promise does not hold."""
-    parts = replace(MUTANTS[name], trusting=True)
-    for seed in range(first, first + seeds):
-        for violation in run_seed(seed, parts).violations:
-            if violation.name not in _NOT_A_PROMISE:
-                return Caught(name, True, seed, violation.name)
-    return Caught(name, False)
+def hunt(name: str, first: int = 1, seeds: int | None = None) -> Caught:
+    """Run a mutant until the promise it breaks is seen broken."""
+    mutant = MUTANTS[name]
+    for seed in range(first, first + (seeds or SEEDS_AT_MOST)):
+        if any(v.name == mutant.breaks for v in run_seed(seed, mutant.planted()).violations):
+            return Caught(name, True, seed, mutant.breaks)
+    return Caught(name, False, None, mutant.breaks)

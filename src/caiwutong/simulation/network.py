@@ -66,6 +66,8 @@ class Network:
         self.deliver: Deliver
         self._away_until = 0.0
         self._held: tuple[Channel, bytes, bool] | None = None
+        self._jammed: dict[str, float] = {}
+        """Until when messages that pay these references do not get through."""
 
     # Hub to bank.
 
@@ -75,9 +77,16 @@ class Network:
 
     def heal(self) -> None:
         self._away_until = 0.0
+        self._jammed.clear()
 
     async def carry(
-        self, channel: Channel, body: bytes, about: str, crash_point: Callable[[Fault], object]
+        self,
+        channel: Channel,
+        body: bytes,
+        about: str,
+        crash_point: Callable[[Fault], object],
+        *,
+        paying: bool = False,
     ) -> bytes:
         """The bank's answer. Raises NotSent or SentInDoubt."""
         strikes, draw = self.chance.strikes, self.chance.delays
@@ -88,9 +97,16 @@ class Network:
         if strikes(Fault.REQUEST_LOST, about):
             await self._silence("request lost")
         if strikes(Fault.REQUEST_LATE, about):
-            late = draw.choice((40.0, 600.0, 3600.0, 2 * channel.valid_for_s)) * draw.random()
+            late = draw.choice((40.0, 600.0, 3600.0)) * draw.random()
+            if draw.random() < 0.4:
+                late = channel.valid_for_s * draw.uniform(0.8, 1.1)  # Just in time, or not quite.
             self.loop.later(late, self._arrive, channel, body)
+            if draw.random() < 0.5:
+                # What is sent again meanwhile gets stuck too: only enquiries come through.
+                self._jammed[about] = self.loop.time() + late
             await self._silence("request late")
+        if paying and self._jammed.get(about, 0.0) > self.loop.time():
+            await self._silence("request stuck")
         answer = self._arrive(channel, body)
         if strikes(Fault.REQUEST_TWICE, about):
             self.loop.later(draw.uniform(0.01, 300), self._arrive, channel, body)
@@ -188,7 +204,9 @@ class SimRail:
 
     async def send(self, message: RailMessage) -> bytes:
         about = " ".join(message.references)
-        return await self._network.carry(self._channel, message.body, about, self._crash_point)
+        return await self._network.carry(
+            self._channel, message.body, about, self._crash_point, paying=True
+        )
 
     def decode(self, raw: bytes) -> list[RailReport]:
         message = opened(raw)

@@ -77,6 +77,16 @@ class People:
         wishes = [self._wish() for _ in range(group)]
         self._begin(self._caller(wishes, at_s))
 
+    def revoke_a_mandate(self, wait: float) -> None:
+        """Somebody takes a mandate away: what it covered before stays covered."""
+        mandate_id = self.world.chance.people.choice(self.setting.mandates)
+
+        async def act(house: House) -> None:
+            async with house.database.transaction() as tx:
+                await house.approvals.revoke_mandate(tx, TENANT, mandate_id, self.world.clock.now())
+
+        self._later(wait, act)
+
     async def done(self) -> None:
         """Wait until nobody wants anything any more."""
         while self._tasks:

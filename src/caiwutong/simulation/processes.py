@@ -28,7 +28,7 @@ _RUNNING_IN: ContextVar[Process | None] = ContextVar("process", default=None)
 AT_ONCE = 100
 """How much a worker takes up in one round."""
 
-SEAL_AFTER_S = 300.0
+SEAL_AFTER_S = 900.0
 """How long events wait for their seal here. Production seals within a second; here each seal would
 be an event of its own."""
 
@@ -57,7 +57,10 @@ class Connection(MemoryDatabase):
 
     async def begin(self) -> None:
         self._world.stores.pending.clear()
-        await asyncio.sleep(self._world.chance.delays.uniform(0.0002, 0.004))
+        # Now and then a transaction takes its time, and others come in between.
+        wait = self._world.chance.delays.random() - 0.5
+        if wait > 0:
+            await asyncio.sleep(wait / 100)
 
     async def before_commit(self) -> None:
         if self._process.crash_point(Fault.CRASH_BEFORE_COMMIT):
@@ -99,16 +102,17 @@ class Process:
         self.mortal = mortal
         self.alive = False
         self.house: House
-        self._worker = worker
+        self.worker = worker
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._down_until = 0.0
         self._context = copy_context()
         self._context.run(_RUNNING_IN.set, self)
 
     def start(self) -> None:
         """Begin with an empty memory."""
-        if self.alive:
-            return
         world = self.world
+        if self.alive or world.loop.time() < self._down_until:
+            return
         self.alive = True
         world.trace.tell(self.name, "starts")
         rails = {c.name: SimRail(world.network, c, self.crash_point) for c in world.channels}
@@ -116,7 +120,7 @@ class Process:
         self.house = House(
             world.parts, world.stores, database, rails, world.vault, world.clock, world.chance
         )
-        if self._worker:
+        if self.worker:
             for each in _rounds(self):
                 self.run(each.run())
 
@@ -136,7 +140,7 @@ class Process:
         self.crash()
         return True
 
-    def crash(self) -> None:
+    def crash(self, pause_s: float | None = None) -> None:
         """End every task where it stands, and start again after a while."""
         self.alive = False
         self.world.trace.tell(self.name, "crashes")
@@ -146,9 +150,11 @@ class Process:
         ]
         for task in tasks:
             task.cancel()
-        draw = self.world.chance.delays
-        pause = draw.choice((1.0, 30.0, 600.0)) * draw.uniform(0.2, 1)
-        self.world.loop.later(pause, self.start)
+        if pause_s is None:
+            draw = self.world.chance.delays
+            pause_s = draw.choice((1.0, 30.0, 600.0)) * draw.uniform(0.2, 1)
+        self._down_until = max(self._down_until, self.world.loop.time() + pause_s)
+        self.world.loop.later(pause_s, self.start)
 
 
 def keep_by_process(task: asyncio.Task[Any], context: Context) -> None:
@@ -166,8 +172,9 @@ class Round:
         process: Process,
         kind: str,
         act: Callable[[], Awaitable[int]],
-        due: Callable[[], float],
+        due: Callable[[], float] | None,
     ) -> None:
+        """``due``: when the next work is due, by the loop's time; None: only by being told."""
         self.process = process
         self.kind = kind
         self._act = act
@@ -199,11 +206,16 @@ class Round:
                 await self._sleep()
 
     async def _sleep(self) -> None:
-        self._awake.clear()
-        self._at = _LATER
-        self._arm(self._due())
-        await self._awake.wait()
-        self._at = 0.0
+        """Until work is due. Somebody else may have done it by then: then longer."""
+        while True:
+            self._awake.clear()
+            self._at = _LATER
+            if self._due is not None:
+                self._arm(self._due())
+            await self._awake.wait()
+            self._at = 0.0
+            if self._due is None or self._due() <= self._loop.time():
+                return
 
     def work_due(self, at_s: float) -> None:
         self._arm(at_s)
@@ -239,5 +251,5 @@ def _rounds(process: Process) -> list[Round]:
         Round(process, Task.ENQUIRE.value, lambda: house.recovery.run_once(TENANT, AT_ONCE),
               due(Task.ENQUIRE)),
         Round(process, "expire", lambda: house.requests.expire_due(TENANT, AT_ONCE), expiry),
-        Round(process, "seal", house.sealer.run_once, lambda: _LATER),
+        Round(process, "seal", house.sealer.run_once, None),
     ]  # fmt: skip

@@ -110,7 +110,7 @@ def _report(outcomes: list[Outcome], caught: list[Caught]) -> Report:
         violations=[found for o in outcomes for found in _found(o)],
         mutants={c.name: c.caught for c in caught},
         mutants_caught_by={
-            c.name: f"seed {c.seed}: {c.by}" if c.caught else "nobody" for c in caught
+            c.name: f"{c.by}, seed {c.seed}" if c.caught else f"NOT by {c.by}" for c in caught
         },
         digest=together.hexdigest(),
     )

@@ -135,7 +135,11 @@ async def _trouble(world: World, people: People, processes: list[Process]) -> No
     for process in processes:
         world.loop.spawn(_crashes(world, process))
     world.loop.spawn(_outages(world))
-    wanted = PAYMENTS_AT_LEAST + draw.randrange(15)
+    if world.chance.strikes(Fault.WORKERS_AWAY):
+        world.loop.spawn(_no_workers(processes, draw.uniform(0, hours * 3600)))
+    if draw.random() < 0.3:
+        people.revoke_a_mandate(draw.uniform(0, hours * 3600))
+    wanted = PAYMENTS_AT_LEAST + draw.randrange(8)
     ordered, at = 0, 0.0
     while ordered < wanted + 5:
         group = draw.choice((1, 1, 2, 3, 6))
@@ -161,10 +165,17 @@ async def _crashes(world: World, process: Process) -> None:
             process.crash()
 
 
+async def _no_workers(processes: list[Process], wait: float) -> None:
+    await asyncio.sleep(wait)
+    for process in processes:
+        if process.worker:
+            process.crash(7.5 * _DAY_S)
+
+
 async def _outages(world: World) -> None:
     draw = world.chance.delays
     while (wait := world.chance.hourly(Fault.BANK_AWAY)) is not None:
         await asyncio.sleep(wait)
         if not world.chance.healed:
             world.chance.struck_now(Fault.BANK_AWAY)
-            world.network.bank_goes_away(draw.uniform(10, 1200))
+            world.network.bank_goes_away(draw.choice((60.0, 1200.0, 7200.0)) * draw.random())
