@@ -19,7 +19,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--check", action="store_true", help="only check; nothing is applied")
     parser.add_argument("--skip-bad", action="store_true", help="apply the good rows")
-    parser.add_argument("--duplicates", action="store_true", help="pay rows that look paid already")
+    parser.add_argument("--allow-duplicates", action="store_true", help="pay rows that look paid already")
     parser.add_argument("--sheet", default="", help="sheet of a workbook (default: the first)")
     parser.add_argument("--template", action="store_true", help="write an empty file to fill in")
 
@@ -52,7 +52,7 @@ async def _import(arguments: argparse.Namespace) -> Shown:
                 tenant,
                 record.import_id,
                 skip_bad=arguments.skip_bad,
-                allow_duplicates=arguments.duplicates,
+                allow_duplicates=arguments.allow_duplicates,
                 hear=hear,
             )
         rows = await imports.rows(tenant, record.import_id)
