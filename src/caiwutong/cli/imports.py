@@ -19,7 +19,9 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--check", action="store_true", help="only check; nothing is applied")
     parser.add_argument("--skip-bad", action="store_true", help="apply the good rows")
-    parser.add_argument("--allow-duplicates", action="store_true", help="pay rows that look paid already")
+    parser.add_argument(
+        "--allow-duplicates", action="store_true", help="pay rows that look paid already"
+    )
     parser.add_argument("--sheet", default="", help="sheet of a workbook (default: the first)")
     parser.add_argument("--template", action="store_true", help="write an empty file to fill in")
 
