@@ -13,6 +13,9 @@ from caiwutong.simulation.mutants import MUTANTS
 from caiwutong.simulation.report import Found, Report, simulate
 from caiwutong.simulation.run import Outcome, run_seed
 
+_SHOWN = 3
+"""How many violations are shown with what led to them."""
+
 
 class Shown(msgspec.Struct, frozen=True):
     """What the command found: ``data`` for ``--json``, ``words`` for people, its exit status."""
@@ -87,7 +90,10 @@ def _words(report: Report) -> str:
         + "".join(f"\n  {name}: {by}" for name, by in report.mutants_caught_by.items()),
         f"digest {report.digest}",
     ]
-    lines += [_alarm(found) for found in report.violations]
+    lines += [_alarm(found) for found in report.violations[:_SHOWN]]
+    lines += [
+        f"VIOLATION in seed {found.seed}: {found.name}" for found in report.violations[_SHOWN:]
+    ]
     lines.append("every promise holds" if report.ok else "NOT EVERY PROMISE HOLDS")
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from caiwutong.approvals.model import Ask
+from caiwutong.approvals.model import Ask, PolicyStep
 from caiwutong.approvals.service import Approvals
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import Refusal
@@ -231,8 +231,10 @@ class _AnyMandate(Approvals):
 
 
 class _OneIsEnough(Approvals):
-    async def policy(self, tx: Tx, tenant: str, amount_fen: int, kind: str = "payment") -> int:
-        return 1
+    async def policy_steps(
+        self, tx: Tx, tenant: str, kind: str = "payment"
+    ) -> Sequence[PolicyStep]:
+        return [PolicyStep(0, 1)]
 
 
 # The rail is asked once a year; a return is noted and not booked; a rejection keeps the hold.

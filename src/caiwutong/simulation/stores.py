@@ -62,9 +62,14 @@ class WatchedPayments(MemoryPaymentStore):
         self._trusting = trusting
 
     async def insert(
-        self, tx: Tx, tenant: str, rows: Sequence[PaymentRow], keys: Sequence[bytes]
+        self,
+        tx: Tx,
+        tenant: str,
+        rows: Sequence[PaymentRow],
+        keys: Sequence[bytes],
+        work: Sequence[Work] = (),
     ) -> None:
-        await super().insert(tx, tenant, rows, keys)
+        await super().insert(tx, tenant, rows, keys, work)
         kept = [self._payments[tenant, row.payment_id] for row in rows]
         self._pending.payments.extend((None, row) for row in kept)
 
