@@ -167,7 +167,7 @@ def _chain(book: Book, operations: Sequence[Operation]) -> list[Outcome]:
     """A linked chain: all of it or none of it."""
     undo = _savepoint(book, operations)
     outcomes: list[Outcome] = []
-    for op in operations:
+    for failed, op in enumerate(operations):
         outcome = _one(book, op)
         outcomes.append(outcome)
         if isinstance(outcome, Refusal):
@@ -177,7 +177,7 @@ def _chain(book: Book, operations: Sequence[Operation]) -> list[Outcome]:
                 f"Another operation of the same linked chain was refused: {outcome.code}.",
                 outcome.cure,
             )
-            return [outcome if place is op else linked for place in operations]
+            return [outcome if n == failed else linked for n in range(len(operations))]
     return outcomes
 
 
