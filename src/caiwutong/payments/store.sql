@@ -91,14 +91,17 @@ WHERE w.tenant = $1 AND w.payment_id = n.payment_id AND w.task = n.task;
 
 -- name: claim_work
 -- Oldest first; rows another worker holds are skipped. The new due_at is the lease: if the worker
--- dies, the work is due again then.
-UPDATE payment_work w
-SET due_at = $5, tries = w.tries + 1, fence = w.fence + 1
-FROM (SELECT payment_id FROM payment_work
+-- dies, the work is due again then. MATERIALIZED: as a plain subquery a nested loop may run it again
+-- for each row, and then more than the limit is claimed.
+WITH due AS MATERIALIZED (
+      SELECT payment_id FROM payment_work
       WHERE tenant = $1 AND task = $2 AND due_at <= $3
       ORDER BY due_at
       LIMIT $4
-      FOR UPDATE SKIP LOCKED) AS due
+      FOR UPDATE SKIP LOCKED)
+UPDATE payment_work w
+SET due_at = $5, tries = w.tries + 1, fence = w.fence + 1
+FROM due
 WHERE w.tenant = $1 AND w.task = $2 AND w.payment_id = due.payment_id
 RETURNING w.payment_id, w.due_at, w.tries, w.fence;
 

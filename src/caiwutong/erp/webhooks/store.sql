@@ -51,14 +51,17 @@ SET latest_seq = $2, due_at = COALESCE(due_at, $3)
 WHERE tenant = $1 AND state IN ('active', 'paused', 'disabled') AND latest_seq < $2;
 
 -- name: claim
--- Endpoints whose time has come, each for one worker until the lease ends.
-UPDATE webhook_endpoints e
-SET lease = e.lease + 1, lease_until = $2
-FROM (SELECT tenant, webhook_id FROM webhook_endpoints
+-- Endpoints whose time has come, each for one worker until the lease ends. MATERIALIZED: a plain
+-- subquery may be run again by a nested loop, and then more than the limit is claimed.
+WITH d AS MATERIALIZED (
+      SELECT tenant, webhook_id FROM webhook_endpoints
       WHERE state = 'active' AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
       ORDER BY due_at
       LIMIT $3
-      FOR UPDATE SKIP LOCKED) d
+      FOR UPDATE SKIP LOCKED)
+UPDATE webhook_endpoints e
+SET lease = e.lease + 1, lease_until = $2
+FROM d
 WHERE e.tenant = d.tenant AND e.webhook_id = d.webhook_id
 RETURNING e.webhook_id, url, kinds, description, state, version, created_at, delivered_seq,
           latest_seq, attempts, due_at, failing_since, last_status, last_error,
