@@ -58,6 +58,7 @@ from caiwutong.settings import Settings
 from caiwutong.statements.reader import Reader
 from caiwutong.statements.service import Statements
 from caiwutong.statements.store import PostgresStatementStore
+from caiwutong.statements.views import StatementViews
 from caiwutong.telemetry import Metrics
 from caiwutong.vault.service import Vault
 
@@ -113,6 +114,7 @@ class Services:
     webhooks: Webhooks
     metrics: Metrics
     statements: Statements
+    statement_views: StatementViews
     reader: Reader
     evidence: Evidence
 
@@ -178,6 +180,9 @@ def wire(
         approvals=approvals,
         audit=audit, sealer=sealer, rails=rails, payments=payments, feed=feed,
         statements=statements,
+        statement_views=StatementViews(
+            database=database, statements=statements, accounts=bank_accounts
+        ),
         reader=Reader(
             database=database, store=statement_store, statements=statements,
             accounts=bank_accounts, rails=rails, clock=clock,

@@ -42,6 +42,7 @@ from caiwutong.api.routes.imports import import_routes
 from caiwutong.api.routes.ledger import ledger_routes
 from caiwutong.api.routes.organisation import organisation_routes, people_routes
 from caiwutong.api.routes.payments import payment_routes
+from caiwutong.api.routes.statements import statement_routes
 from caiwutong.api.routes.webhooks import webhook_routes
 from caiwutong.api.services import Services
 
@@ -51,6 +52,7 @@ _ROUTES = (
     organisation_routes,
     people_routes,
     bank_account_routes,
+    statement_routes,
     payee_routes,
     api_key_routes,
     mandate_routes,

@@ -24,6 +24,7 @@ from caiwutong.payments.requests import Requests
 from caiwutong.payments.views import Views
 from caiwutong.rails.contract import Rail
 from caiwutong.settings import Settings
+from caiwutong.statements.views import StatementViews
 from caiwutong.telemetry import Metrics
 from caiwutong.vault import Vault
 
@@ -80,3 +81,5 @@ class Services(Protocol):
     def webhooks(self) -> Webhooks: ...
     @property
     def imports(self) -> Imports: ...
+    @property
+    def statement_views(self) -> StatementViews: ...
