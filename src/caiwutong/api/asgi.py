@@ -26,32 +26,33 @@ class HungUp(Exception):
     """The client left before its request was complete."""
 
 
-def header(scope: Scope, name: bytes) -> str:
-    """The first header of this lower-case name, or an empty text."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value, "latin-1")
-    return ""
-
-
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises ``TooLarge`` as soon as it is known to be longer than ``limit``."""
-    declared = header(scope, b"content-length")
+async def read_body(receive: Receive, limit: int, declared: str = "") -> bytes:
+    """The whole body. Raises ``TooLarge`` as soon as it is known to be longer than ``limit``;
+    ``declared`` is its Content-Length."""
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        whole: bytes = message.get("body", b"")
+        if len(whole) > limit:
+            raise _too_large(limit)
+        return whole
+    return await _read_on(message, receive, limit)
+
+
+async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
+    size = 0
+    while True:
         if message["type"] == "http.disconnect":
             raise HungUp
-        part: bytes = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(part)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
         if size > limit:
             raise _too_large(limit)
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

@@ -37,6 +37,7 @@ class Batcher:
         self._in_flight = in_flight
         self._longest_queue = longest_queue
         self._queues: dict[str, Gatherer[Submission, Answer | Exception]] = {}
+        metrics.intake_waiting.set_function(lambda: sum(map(len, self._queues.values())))
 
     async def submit(self, tenant: str, submission: Submission) -> Answer:
         """The answer for this submission, durable if it is a receipt. Raises ``Unavailable``

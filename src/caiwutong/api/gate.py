@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from urllib.parse import parse_qs
 
+from prometheus_client import Counter, Histogram
+
 from caiwutong.api.asgi import (
     App,
     HungUp,
@@ -18,7 +20,6 @@ from caiwutong.api.asgi import (
     Scope,
     Send,
     TooLarge,
-    header,
     read_body,
     replayed,
 )
@@ -46,6 +47,8 @@ from caiwutong.kernel.errors import Broken, CaiwutongError, Unauthorised
 from caiwutong.telemetry import Metrics
 
 log = logging.getLogger(__name__)
+
+Fields = dict[bytes, str]
 
 EVENTS = "/v1/events"
 IMPORTS = "/v1/imports"
@@ -90,6 +93,8 @@ class Teller:
 
     def group(self, path: str) -> str:
         """``/v1/payments/…`` as ``/v1/payments``; addresses nobody offers as ``other``."""
+        if path in self._groups:
+            return path
         group = "/".join(path.split("/", 3)[:3])
         return group if group in self._groups else "other"
 
@@ -119,6 +124,7 @@ class Gate:
         self._payments = payments
         self._events = events
         self._rest = rest
+        self._counters: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -154,41 +160,67 @@ class Gate:
                 log.exception("an answer broke off")
                 raise
             await answer_problem(counted, problem, error)
-        route = self._teller.group(scope["path"])
-        self._metrics.requests.labels(route, str(status)).inc()
-        if scope["path"] != EVENTS:
-            self._metrics.request_seconds.labels(route).observe(monotonic() - started)
+        self._count(scope["path"], status, started)
+
+    def _count(self, path: str, status: int, started: float) -> None:
+        route = self._teller.group(path)
+        known = self._counters.get((route, status))
+        if known is None:
+            known = self._counters[route, status] = (
+                self._metrics.requests.labels(route, str(status)),
+                self._metrics.request_seconds.labels(route),
+            )
+        known[0].inc()
+        if path != EVENTS:
+            known[1].observe(monotonic() - started)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         _check_target(scope)
-        if self._plain.has(path):
-            await self._plain(path, method, send)
-            return
-        rail = rail_of(path)
-        if rail is not None:
-            _only(method, "POST")
-            await self._rails(rail, await read_body(scope, receive, MOST_BYTES), send)
-            return
-        upload = method == "POST" and path.startswith(IMPORTS)
-        body = await read_body(scope, receive, IMPORT_BYTES if upload else BODY_BYTES)
-        caller = await self._authenticator.authenticate(_facts(scope, body))
-        scope[CALLER] = caller
-        if body and not upload:
-            _check_json(scope, body)
+        fields = _fields(scope)
         if path == PAYMENTS and method == "POST":
-            await self._payments(scope, body, caller, send)
-        elif path == EVENTS:
+            body = await read_body(receive, BODY_BYTES, fields.get(b"content-length", ""))
+            caller = await self._known(scope, fields, body)
+            _check_json(fields, body)
+            key = fields.get(b"idempotency-key", "")
+            await self._payments(key, scope["query_string"], body, caller, send)
+        elif self._plain.has(path):
+            await self._plain(path, method, send)
+        elif (rail := rail_of(path)) is not None:
+            _only(method, "POST")
+            declared = fields.get(b"content-length", "")
+            await self._rails(rail, await read_body(receive, MOST_BYTES, declared), send)
+        else:
+            await self._inside(scope, fields, receive, send)
+
+    async def _inside(self, scope: Scope, fields: Fields, receive: Receive, send: Send) -> None:
+        """What is for known callers and not in a hurry."""
+        path, method = scope["path"], scope["method"]
+        upload = method == "POST" and path == IMPORTS
+        limit = IMPORT_BYTES if upload else BODY_BYTES
+        body = await read_body(receive, limit, fields.get(b"content-length", ""))
+        caller = await self._known(scope, fields, body)
+        if body and not upload:
+            _check_json(fields, body)
+        if path == EVENTS:
             _only(method, "GET")
-            await self._watch(scope, caller, receive, send)
+            await self._watch(scope, fields, caller, receive, send)
         else:
             await self._rest(scope, replayed(body, receive), send)
 
-    async def _watch(self, scope: Scope, caller: Caller, receive: Receive, send: Send) -> None:
+    async def _known(self, scope: Scope, fields: Fields, body: bytes) -> Caller:
+        """The caller, proved over the exact bytes."""
+        caller = await self._authenticator.authenticate(_facts(scope, fields, body))
+        scope[CALLER] = caller
+        return caller
+
+    async def _watch(
+        self, scope: Scope, fields: Fields, caller: Caller, receive: Receive, send: Send
+    ) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=64)
         kinds = [kind for text in query.get("kinds", ()) for kind in text.split(",")]
         check_kinds(kinds)
-        last = header(scope, b"last-event-id") or query.get("last_event_id", [""])[0]
+        last = fields.get(b"last-event-id") or query.get("last_event_id", [""])[0]
         await send_stream(receive, send, self._events.stream(caller.tenant, last, kinds))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -205,8 +237,10 @@ class Gate:
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
-def _facts(scope: Scope, body: bytes) -> RequestFacts:
-    fields: dict[bytes, str] = {}
+def _fields(scope: Scope) -> Fields:
+    """The headers that mean something here. One that stands twice is refused: whoever is between
+    us and the caller might read the other."""
+    fields: Fields = {}
     for name, value in scope["headers"]:
         if name in _WANTED:
             if name in fields:
@@ -216,6 +250,10 @@ def _facts(scope: Scope, body: bytes) -> RequestFacts:
                     "Send it once.",
                 )
             fields[name] = str(value, "latin-1")
+    return fields
+
+
+def _facts(scope: Scope, fields: Fields, body: bytes) -> RequestFacts:
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     client = scope.get("client")
     forwarded = b"forwarded" in fields or b"x-forwarded-for" in fields
@@ -238,8 +276,11 @@ _WANTED = frozenset(
     {
         b"authorization",
         b"content-digest",
+        b"content-length",
+        b"content-type",
         b"forwarded",
         b"idempotency-key",
+        b"last-event-id",
         b"signature",
         b"signature-input",
         b"x-forwarded-for",
@@ -259,9 +300,9 @@ def _check_target(scope: Scope) -> None:
         )
 
 
-def _check_json(scope: Scope, body: bytes) -> None:
-    kind = header(scope, b"content-type").partition(";")[0].strip().lower()
-    if kind != "application/json":
+def _check_json(fields: Fields, body: bytes) -> None:
+    kind = fields.get(b"content-type", "")
+    if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
         raise Failed(
             415,
             "request.not_json",

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from caiwutong.api.asgi import JSON, Scope, Send, answer, header
+from caiwutong.api.asgi import JSON, Send, answer
 from caiwutong.api.batching import Batcher
 from caiwutong.api.problems import BadRequest, Failed
 from caiwutong.identity.model import Caller
@@ -113,12 +113,13 @@ class PaymentDoor:
         self._intake = intake
         self._batcher = batcher
 
-    async def __call__(self, scope: Scope, body: bytes, caller: Caller, send: Send) -> None:
+    async def __call__(
+        self, key: str, query: bytes, body: bytes, caller: Caller, send: Send
+    ) -> None:
         """Answer one POST. Raises what ``problems`` turns into an answer."""
-        key = header(scope, b"idempotency-key")
         check_key(key)
         submission = submission_of(caller, key, order_of(body))
-        dry = dry_run(scope["query_string"])
+        dry = dry_run(query)
         got = (
             (await self._intake.submit_many(caller.tenant, [submission], dry_run=True))[0]
             if dry
