@@ -9,12 +9,26 @@ from typing import Any
 
 import msgspec
 
+from caiwutong.benchmarks import cli as bench
 from caiwutong.cli import audit, demo, imports, init, ledger, migrate, payments, sandbox, serve, up
 from caiwutong.cli.common import Shown
 from caiwutong.kernel.errors import CaiwutongError
 from caiwutong.simulation import cli as simulate
 
-_ROOMS = (up, init, demo, payments, imports, ledger, audit, migrate, sandbox, serve, simulate)
+_ROOMS = (
+    up,
+    init,
+    demo,
+    payments,
+    imports,
+    ledger,
+    audit,
+    migrate,
+    sandbox,
+    serve,
+    simulate,
+    bench,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,88 @@
+"""The whole life of payments: from signed HTTP requests to completed, over a rail of the sandbox.
+
+Submitted through the API, authorised by the standing mandate, dispatched by the worker, signed and
+sent, netted by the clearing centre, called back, posted. Every signature is real (SM2), and the
+other side of the wire works on the same cores. Every payment must be completed and the books must
+balance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from caiwutong.benchmarks.cpu import per_piece
+from caiwutong.benchmarks.house import NETTING_S, House
+from caiwutong.benchmarks.load import run_own
+from caiwutong.benchmarks.orders import orders_for
+from caiwutong.benchmarks.proof import payments_kept, prove_intake
+from caiwutong.benchmarks.requests import signed_requests
+from caiwutong.benchmarks.results import Latency, Result
+from caiwutong.kernel.errors import Broken
+
+CONNECTIONS = 64
+LONGEST_S = 120.0
+
+_LIFE = """
+    SELECT count(*) FILTER (WHERE state = 'completed') AS completed,
+           extract(epoch FROM max(completed_at) - min(created_at)) AS seconds,
+           avg(extract(epoch FROM completed_at - created_at)) AS mean,
+           percentile_disc(0.5) WITHIN GROUP
+               (ORDER BY extract(epoch FROM completed_at - created_at)) AS p50,
+           percentile_disc(0.99) WITHIN GROUP
+               (ORDER BY extract(epoch FROM completed_at - created_at)) AS p99
+    FROM payments WHERE tenant = $1 AND key LIKE $2
+"""
+
+
+async def bench_lifecycle(house: House, rail: str, count: int) -> Result:
+    """``count`` payments over this rail, from the first request to the last completion."""
+    run = f"{rail}-{time.time_ns():x}"
+    before = await payments_kept(house.services)
+    orders = await orders_for(house.services, rail, run)
+    requests = signed_requests(house.settings, orders)
+    cpu = house.cpu()
+    load = await run_own(
+        house.settings.host, house.settings.port, requests, CONNECTIONS, count=count
+    )
+    if load.refused or load.broken or load.answers != count:
+        raise Broken("bench.not_accepted", f"{load}", "Read the API's log.")
+    row = await _until_completed(house, run, count)
+    after = house.cpu()
+    await prove_intake(house.services, count, 0, before)
+    return Result(
+        name=f"life cycle {rail}",
+        value=count / row["seconds"],
+        unit="completed",
+        latency=Latency(1000 * row["mean"], 1000 * row["p50"], 1000 * row["p99"]),
+        cpu_us=per_piece(cpu, after, count),
+        extra={
+            "pieces": count,
+            "seconds": round(row["seconds"], 2),
+            "submitted_in_s": round(load.seconds, 2),
+            "netting_s": NETTING_S,
+            "clock_scale": 1,
+            "note": f"netting every {NETTING_S:g} business s, clock scale 1, SM2 on; latency is "
+            f"created to completed; submitted in {load.seconds:.1f} s",
+        },
+    )
+
+
+async def _until_completed(house: House, run: str, count: int) -> dict[str, float]:
+    """Wait for the last of them. Raises Broken when it does not come."""
+    tenant, end = house.settings.tenant, time.perf_counter() + LONGEST_S
+    while True:
+        async with house.services.database.transaction() as tx:
+            row = await tx.fetch_one(_LIFE, tenant, f"{run}-%")
+        assert row is not None
+        if row["completed"] == count:
+            return {name: float(row[name]) for name in ("seconds", "mean", "p50", "p99")}
+        if time.perf_counter() > end:
+            overview = await house.services.payments.views.overview(tenant)
+            raise Broken(
+                "bench.not_completed",
+                f"{row['completed']} of {count} completed after {LONGEST_S:.0f} s; states "
+                f"{overview.states}.",
+                "Read the logs of worker and sandbox.",
+            )
+        await asyncio.sleep(0.25)
