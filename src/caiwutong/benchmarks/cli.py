@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from caiwutong.benchmarks.results import table
-from caiwutong.benchmarks.run import BENCHES, Plan, run
+from caiwutong.benchmarks.plan import BENCHES, Plan
 from caiwutong.cli.common import Shown, Subparsers, add
 
 
@@ -28,6 +27,10 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 async def _bench(arguments: argparse.Namespace) -> Shown:
+    # The run takes in the whole house; other commands start without it.
+    from caiwutong.benchmarks.results import table
+    from caiwutong.benchmarks.run import run
+
     unknown = [name for name in arguments.what if name not in BENCHES]
     if unknown:
         return Shown(

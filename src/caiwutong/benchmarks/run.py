@@ -13,36 +13,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from caiwutong.benchmarks import baseline
 from caiwutong.benchmarks.engine import bench_engine
 from caiwutong.benchmarks.house import NETTING_S, House
 from caiwutong.benchmarks.intake import bench_intake
 from caiwutong.benchmarks.ledger import bench_ledger
 from caiwutong.benchmarks.lifecycle import bench_lifecycle
+from caiwutong.benchmarks.plan import Plan
 from caiwutong.benchmarks.results import Result, machine
 from caiwutong.cli.up import everything
 from caiwutong.engines import Engines, PostgresEngine
 from caiwutong.engines.home import erase, free_port
 from caiwutong.settings import Settings
 from caiwutong.wiring import open_services
-
-BENCHES = ("intake", "ledger", "lifecycle")
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much to do. The defaults take about five minutes."""
-
-    benches: Sequence[str] = BENCHES
-    seconds: float = 10.0
-    connections: Sequence[int] = (256, 512, 1024)
-    payments: int = 4_000
-    """Payments of the life cycle over IBPS; a third of it over ``bank_direct``."""
-    scale: int = 50
-    """pgbench's scale."""
-    own_generator: bool = False
-
 
 Tell = Callable[[str], None]
 
