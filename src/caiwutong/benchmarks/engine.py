@@ -44,7 +44,7 @@ async def bench_engine(
         taker = _Taker(services, orders, batch)
         pid = next(h.pid for h in engines.supervisor.health() if h.name == "postgres")
         row = await _drive(taker, {"postgres": pid}, seconds)
-        await prove_intake(services, taker.taken)
+        await prove_intake(services, "engine-", taker.taken)
     return row
 
 

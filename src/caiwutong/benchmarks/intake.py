@@ -18,7 +18,7 @@ from caiwutong.benchmarks.cpu import per_piece
 from caiwutong.benchmarks.house import House
 from caiwutong.benchmarks.load import Load, has_wrk, run_own, run_wrk, write_requests
 from caiwutong.benchmarks.orders import orders_for
-from caiwutong.benchmarks.proof import payments_kept, prove_intake
+from caiwutong.benchmarks.proof import prove_intake
 from caiwutong.benchmarks.requests import PATH, signed_requests
 from caiwutong.benchmarks.results import Result
 from caiwutong.kernel.errors import Broken
@@ -41,16 +41,15 @@ async def bench_intake(
 async def _warm(house: House, connections: int, own_generator: bool) -> float:
     """Load before the clock starts: connections, plans, caches. Gives the requests a second to
     make ready for."""
-    load = await _load(house, "warm", connections, WARM_S, 8_000, own_generator)
+    load = await _load(house, f"warm-{time.time_ns():x}", connections, WARM_S, 8_000, own_generator)
     return max(500.0, load.answers / load.seconds)
 
 
 async def _measure(
     house: House, connections: int, seconds: float, pace: float, own_generator: bool
 ) -> Result:
-    before = await payments_kept(house.services)
-    cpu = house.cpu()
-    load = await _load(house, f"c{connections}", connections, seconds, pace, own_generator, cpu)
+    run, cpu = f"c{connections}-{time.time_ns():x}", house.cpu()
+    load = await _load(house, run, connections, seconds, pace, own_generator, cpu)
     after = house.cpu()
     if load.refused or load.broken:
         raise Broken(
@@ -60,8 +59,8 @@ async def _measure(
             "Read the API's log; the figures of this run count for nothing.",
         )
     # What was cut off may still be on its way into the database.
-    await asyncio.sleep(0.5)
-    cut_off = await prove_intake(house.services, load.accepted, load.cut_off, before)
+    await asyncio.sleep(2.0)
+    cut_off = await prove_intake(house.services, run, load.accepted, load.cut_off)
     return Result(
         name=f"intake {connections} connections",
         value=load.accepted / load.seconds,
@@ -81,7 +80,7 @@ async def _measure(
 
 async def _load(
     house: House,
-    name: str,
+    run: str,
     connections: int,
     seconds: float,
     pace: float,
@@ -90,7 +89,7 @@ async def _load(
 ) -> Load:
     """Sign for twice the pace, send, and forget the file. ``cpu`` is read anew between the two."""
     settings = house.settings
-    orders = await orders_for(house.services, "ibps", f"{name}-{time.time_ns():x}")
+    orders = await orders_for(house.services, "ibps", run)
     requests = signed_requests(settings, orders)
     if own_generator or not has_wrk():
         return await run_own(settings.host, settings.port, requests, connections, seconds=seconds)

@@ -15,7 +15,7 @@ from caiwutong.benchmarks.cpu import per_piece
 from caiwutong.benchmarks.house import NETTING_S, House
 from caiwutong.benchmarks.load import run_own
 from caiwutong.benchmarks.orders import orders_for
-from caiwutong.benchmarks.proof import payments_kept, prove_intake
+from caiwutong.benchmarks.proof import prove_intake
 from caiwutong.benchmarks.requests import signed_requests
 from caiwutong.benchmarks.results import Latency, Result
 from caiwutong.kernel.errors import Broken
@@ -38,7 +38,6 @@ _LIFE = """
 async def bench_lifecycle(house: House, rail: str, count: int) -> Result:
     """``count`` payments over this rail, from the first request to the last completion."""
     run = f"{rail}-{time.time_ns():x}"
-    before = await payments_kept(house.services)
     orders = await orders_for(house.services, rail, run)
     requests = signed_requests(house.settings, orders)
     cpu = house.cpu()
@@ -49,7 +48,7 @@ async def bench_lifecycle(house: House, rail: str, count: int) -> Result:
         raise Broken("bench.not_accepted", f"{load}", "Read the API's log.")
     row = await _until_completed(house, run, count)
     after = house.cpu()
-    await prove_intake(house.services, count, 0, before)
+    await prove_intake(house.services, run, count)
     return Result(
         name=f"life cycle {rail}",
         value=count / row["seconds"],

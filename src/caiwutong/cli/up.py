@@ -29,6 +29,8 @@ from caiwutong.settings import Settings
 from caiwutong.wiring import Services, open_services
 
 SANDBOX_PORT = 18_090
+NICE = 5
+"""How far workers and sandbox stand back: under load orders are taken first, then worked off."""
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -58,7 +60,7 @@ async def everything(
             async with open_services(settings, engines.urls, name="seed", pool=2) as services:
                 await seed_demo(services)
         await engines.supervisor.start(
-            ProcessSpec("worker", _own(settings, "worker"), nice=5, cwd=str(Path.cwd())),
+            ProcessSpec("worker", _own(settings, "worker"), nice=NICE, cwd=str(Path.cwd())),
             ProcessSpec(
                 "api",
                 _own(settings, "api"),
@@ -83,7 +85,7 @@ async def _start_sandbox(
     )  # fmt: skip
     await engines.supervisor.start(
         ProcessSpec(
-            "sandbox", argv, ready=_answers(f"http://127.0.0.1:{port}/admin/health"), nice=5
+            "sandbox", argv, ready=_answers(f"http://127.0.0.1:{port}/admin/health"), nice=NICE
         )
     )
 

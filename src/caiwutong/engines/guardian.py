@@ -38,6 +38,16 @@ def prctl(option: int, value: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
+def be_nice(how: int) -> None:
+    """Let others go first. Where Linux groups processes by session (autogroup), niceness counts
+    only inside a group, and the child is alone in its own: the group must be nice too."""
+    with contextlib.suppress(OSError):
+        os.nice(how)
+        if LINUX:
+            with open("/proc/self/autogroup", "w") as group:
+                group.write(str(how))
+
+
 def spawn(plan: dict[str, Any]) -> int:
     """Start the child as another user where the plan says so; returns its process id."""
     guardian = os.getpid()
@@ -51,8 +61,7 @@ def spawn(plan: dict[str, Any]) -> int:
         os.dup2(2, 1)
         os.closerange(3, 256)
         if plan["nice"]:
-            with contextlib.suppress(PermissionError):
-                os.nice(plan["nice"])
+            be_nice(plan["nice"])
         if plan["uid"] is not None:
             os.setgroups([plan["gid"]])
             os.setgid(plan["gid"])
