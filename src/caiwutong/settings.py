@@ -7,6 +7,7 @@ of the data folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An outside NATS with JetStream instead of the embedded one."""
     tenant: str = "demo"
     """The tenant whose bank connections this installation holds."""
+    webhook_networks: tuple[str, ...] = ()
+    """Networks of your own that webhooks may reach, as CIDR (``10.0.0.0/8``). Without them only
+    public addresses are called; ``127.0.0.0/8`` here allows this machine itself."""
 
     @property
     def key_dir(self) -> Path:
@@ -71,6 +75,7 @@ def from_environment(env: Mapping[str, str], **overrides: object) -> Settings:
         "database_url": env.get(f"{ENV}DATABASE_URL") or None,
         "nats_url": env.get(f"{ENV}NATS_URL") or None,
         "tenant": env.get(f"{ENV}TENANT", "demo"),
+        "webhook_networks": _networks(env.get(f"{ENV}WEBHOOK_NETWORKS", "")),
     }
     given |= {name: value for name, value in overrides.items() if value is not None}
     settings = msgspec.convert(given, Settings, dec_hook=_path, strict=False)
@@ -81,6 +86,20 @@ def from_environment(env: Mapping[str, str], **overrides: object) -> Settings:
             "Listen on 127.0.0.1 and put a TLS terminator in front.",
         )
     return settings
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    named = tuple(part.strip() for part in text.split(",") if part.strip())
+    for network in named:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise Refused(
+                "settings.bad_network",
+                f"{network[:50]!r} is not a network.",
+                "Set CAIWUTONG_WEBHOOK_NETWORKS to CIDRs separated by commas: 10.0.0.0/8.",
+            ) from None
+    return named
 
 
 def _port(text: str) -> int:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,7 @@ from caiwutong.db.database import Database, Tx
 from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.engines import EngineUrls
 from caiwutong.erp.feed import AuditFeed
+from caiwutong.erp.webhooks.rules import AddressPolicy
 from caiwutong.erp.webhooks.service import Webhooks
 from caiwutong.erp.webhooks.store import PostgresWebhookStore
 from caiwutong.identity.authentication import Authenticator
@@ -199,7 +201,10 @@ def wire(
             funds=HouseFunds(database, bank_accounts, ledger, clock), seal=vault,
             log=audit, clock=clock, ids=ids,
         ),
-        webhooks=Webhooks(PostgresWebhookStore(), feed, vault, clock, ids, randomness),
+        webhooks=Webhooks(
+            PostgresWebhookStore(), feed, vault, clock, ids, randomness,
+            policy=AddressPolicy(networks=tuple(map(ip_network, settings.webhook_networks))),
+        ),
         metrics=Metrics(),
     )  # fmt: skip
 
