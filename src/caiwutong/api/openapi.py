@@ -24,8 +24,10 @@ _BYTES = "application/octet-stream"
 _NAMES = {
     "caiwutong.api.problems.Problem": "Problem",
     "caiwutong.imports.model.Problem": "RowProblem",
+    "caiwutong.payments.states.State": "PaymentState",
+    "caiwutong.imports.records.State": "ImportState",
 }
-"""Two types of one name: what each is called for readers."""
+"""Types that share a name: what each is called for readers."""
 
 DESCRIPTION = """\
 Payments of an enterprise over China's clearing networks. Amounts are integers in fen (分); times

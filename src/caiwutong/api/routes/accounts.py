@@ -50,7 +50,7 @@ class BankAccountView(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class Drift(msgspec.Struct, frozen=True):
+class BankDrift(msgspec.Struct, frozen=True):
     """What we believe stands on an account, beside what its bank says now."""
 
     bank_account_id: UUID
@@ -137,7 +137,7 @@ def bank_account_routes(house: Services, paging: Paging) -> list[HTTPRouteHandle
         return reply(_account(done), version=done.version)
 
     @get("/v1/bank-accounts/{bank_account_id:uuid}/drift", opt={PROBLEMS: (503, 504)})
-    async def read_drift(bank_account_id: FromPath[UUID], caller: Who) -> Response[Drift]:
+    async def read_drift(bank_account_id: FromPath[UUID], caller: Who) -> Response[BankDrift]:
         """Ask the bank what stands on the account, and compare it with our book."""
         async with house.database.transaction() as tx:
             account = await accounts.get(tx, caller.tenant, bank_account_id)
@@ -147,7 +147,7 @@ def bank_account_routes(house: Services, paging: Paging) -> list[HTTPRouteHandle
                 tx, caller.tenant, account.ledger_account_id, now=house.clock.now()
             )
         return reply(
-            Drift(
+            BankDrift(
                 bank_account_id, rail, book.posted_fen, book.held_fen, told.balance_fen,
                 told.available_fen, told.at, told.balance_fen - book.posted_fen,
             )
