@@ -37,9 +37,13 @@ class Books:
 
     def __init__(self) -> None:
         self.moved: list[str] = []
+        self.lines: list[str] = []
 
     def executed(self, order: Order) -> None:
         self.moved.append(order.order.reference)
+
+    def line_booked(self, number: str) -> None:
+        self.lines.append(number)
 
 
 class Desk:
@@ -201,6 +205,22 @@ def test_bytes_that_were_cut_changed_or_signed_by_another_are_noticed(desk: Desk
 
 def replace_word(word: Word) -> Word:
     return Word(word.kind, word.reference, word.code, word.at)
+
+
+def test_the_statement_tells_every_booking_in_order_with_the_balance_after_it(desk: Desk) -> None:
+    desk.bank.open_account("S", "Own", 1000, 0)
+    desk.pay(payer="S")
+    desk.bank.take(IBPS, Revoke("R1"))
+    desk.bank.charge("S", -5, "fee")
+    lines = desk.bank.accounts["S"].lines or []
+    assert [(i.kind, i.amount_fen, i.balance_after_fen, i.reference) for i in lines] == [
+        ("opening", 1000, 1000, ""),
+        ("payment", -600, 400, "R1"),
+        ("other", 600, 1000, "R1"),
+        ("fee", -5, 995, ""),
+    ]
+    assert len({line.line_id for line in lines}) == 4
+    assert desk.books.lines == ["S"] * 4
 
 
 def test_another_channel_is_another_book_of_references(desk: Desk) -> None:

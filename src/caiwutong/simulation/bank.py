@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from caiwutong.rails.contract import NOT_FOUND, Concerning, ReportKind
+from caiwutong.kernel.clock import china_date
+from caiwutong.rails.contract import NOT_FOUND, Concerning, ReportKind, StatementLine
 from caiwutong.simulation.chance import Chance, Fault
 from caiwutong.simulation.loop import SimClock, SimLoop
 from caiwutong.simulation.trace import Trace
@@ -33,6 +34,9 @@ class Channel:
     most_a_message: int
     notices: bool
     """Whether the bank tells by itself how a payment ended. A return it always tells."""
+    insists: bool = False
+    """Whether it repeats the notice of a return until the hub confirms it. Else a lost one shows
+    in the statement only."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,8 @@ class BankAccount:
     balance_fen: int
     overdraft_fen: int = 0
     state: str = "active"
+    lines: list[StatementLine] | None = None
+    """The statement, in the order of booking; None for accounts nobody reads."""
 
 
 @dataclass(slots=True)
@@ -61,6 +67,8 @@ class Listener(Protocol):
     """Who watches the bank's books."""
 
     def executed(self, order: Order) -> None: ...
+
+    def line_booked(self, number: str) -> None: ...
 
 
 _RETURN_LIKELY = 0.05
@@ -101,6 +109,42 @@ class Bank:
     def now(self) -> datetime:
         return self.clock.now() + self.skew
 
+    # Accounts.
+
+    def open_account(self, number: str, name: str, balance_fen: int, overdraft_fen: int) -> None:
+        """An account of the hub's group, with a statement."""
+        account = BankAccount(number, name, 0, overdraft_fen, lines=[])
+        self.accounts[number] = account
+        self._book(account, balance_fen, "opening")
+
+    def charge(self, number: str, amount_fen: int, kind: str) -> None:
+        """The bank books a fee (below zero) or interest by itself."""
+        self.trace.tell("bank", f"{kind} {amount_fen}")
+        self._book(self.accounts[number], amount_fen, kind)
+
+    def _book(
+        self, account: BankAccount, amount_fen: int, kind: str, order: PayOrder | None = None
+    ) -> None:
+        account.balance_fen += amount_fen
+        if account.lines is None:
+            return
+        at = self.clock.now()
+        account.lines.append(
+            StatementLine(
+                account=account.number,
+                line_id=f"L{len(account.lines) + 1:06d}",
+                booked_at=at,
+                value_date=china_date(at),
+                amount_fen=amount_fen,
+                balance_after_fen=account.balance_fen,
+                kind=kind,
+                reference=order.reference if order else "",
+                counterparty_name=order.payee_name if order else "",
+                counterparty_account=order.payee if order else "",
+            )
+        )
+        self.listener.line_booked(account.number)
+
     # Payments.
 
     def _pay(self, channel: Channel, order: PayOrder) -> Word:
@@ -119,7 +163,7 @@ class Bank:
             return self._reject(row, "RJ11", "payer account cannot pay")
         if payer.balance_fen + payer.overdraft_fen < order.amount_fen:
             return self._reject(row, "RJ14", "not enough money")
-        payer.balance_fen -= order.amount_fen
+        self._book(payer, -order.amount_fen, "payment", order)
         self.trace.tell("bank", f"accepts {order.reference} {order.mark}")
         self.loop.later(self._works_for(channel, order), self._net, row)
         return self._word(row)
@@ -172,12 +216,16 @@ class Bank:
             return
         amount = row.order.amount_fen
         self.accounts[row.order.payee].balance_fen -= amount
-        self.accounts[row.order.payer].balance_fen += amount
+        self._book(self.accounts[row.order.payer], amount, "return", row.order)
         self._move(row, ReportKind.RETURNED, "RT01", "sent back by the payee's bank")
 
     def _refund(self, row: Order, code: str, words: str) -> None:
-        self.accounts[row.order.payer].balance_fen += row.order.amount_fen
+        self._give_back(row)
         self._reject(row, code, words)
+
+    def _give_back(self, row: Order) -> None:
+        payer = self.accounts[row.order.payer]
+        self._book(payer, row.order.amount_fen, "other", row.order)
 
     def _reject(self, row: Order, code: str, words: str) -> Word:
         self._move(row, ReportKind.REJECTED, code, words)
@@ -188,7 +236,7 @@ class Bank:
         self.trace.tell("bank", f"{kind.value} {code} {row.order.reference} {row.order.mark}")
         returned = kind is ReportKind.RETURNED
         if row.channel.notices or returned:
-            self.notify(row.channel, self._word(row), returned)
+            self.notify(row.channel, self._word(row), returned and row.channel.insists)
 
     # Questions and requests.
 
@@ -203,7 +251,7 @@ class Bank:
         if row is None or row.kind is not ReportKind.ACCEPTED:
             code = "RV01" if row is None else "RV02"
             return [self._about(ReportKind.REJECTED, reference, code, Concerning.REVOCATION)]
-        self.accounts[row.order.payer].balance_fen += row.order.amount_fen
+        self._give_back(row)
         self._move(row, ReportKind.REVOKED, "PR08")
         return [
             self._about(ReportKind.ACCEPTED, reference, "RV00", Concerning.REVOCATION),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from caiwutong.approvals.model import Subject
@@ -21,14 +22,20 @@ from caiwutong.kernel.clock import Clock, Randomness
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.settlement import Settlement
 from caiwutong.rails.contract import Rail
 from caiwutong.simulation.stores import Stores
+from caiwutong.statements.reader import Reader
+from caiwutong.statements.service import Statements
 from caiwutong.vault.service import Vault
 from caiwutong.wiring import gathered
+
+READ_EVERY = timedelta(minutes=30)
+"""How often an account's statement is read; production reads every minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,19 @@ class House:
             database=database, store=stores.payments, ledger=self.ledger, consent=self.approvals,
             log=self.audit, rails=rails, recovery=self.recovery, settle=self.settle, clock=clock,
             ids=ids,
+        )  # fmt: skip
+        statements = Statements(
+            stores.statements, accounts=self.accounts, ledger=self.ledger, log=self.audit,
+            seal=vault, clock=clock, ids=ids,
+        )  # fmt: skip
+        self.reader = Reader(
+            database=database, store=stores.statements, statements=statements,
+            accounts=self.accounts, rails=rails, clock=clock, every=READ_EVERY,
+        )  # fmt: skip
+        self.evidence = Evidence(
+            database=database, store=stores.payments, statements=statements,
+            settlement=self.settlement, accounts=self.accounts, seal=vault, rails=tuple(rails),
+            clock=clock,
         )  # fmt: skip
         self.approvals.bind(SUBJECT, self._released)
 

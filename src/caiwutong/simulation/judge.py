@@ -29,6 +29,7 @@ async def judge(world: World, setting: Setting) -> None:
     _payments(world)
     _bank(world)
     _balances(world, setting)
+    _statements(world)
     _holds(world)
     _signatures(world)
     await _ledger(world)
@@ -86,6 +87,20 @@ def _balances(world: World, setting: Setting) -> None:
                 "our_book_is_the_banks",
                 f"{ours.code}: {ours.posted} and {ours.held} held; the bank has {theirs}.",
             )
+
+
+def _statements(world: World) -> None:
+    """Every line of the bank is read, and explained by what we know of our payments."""
+    for account_id, number in world.our_accounts.items():
+        lines = world.stores.statements.lines_of(account_id)
+        theirs = world.bank.accounts[number].lines or []
+        if len(lines) != len(theirs):
+            words = f"{len(theirs) - len(lines)} lines of …{number[-4:]} were never read."
+            world.watch.violated("every_line_is_explained", words)
+        for line in lines:
+            if line.due_at is not None or line.explained_by in ("", "suspense"):
+                words = f"{line.kind} of {line.amount_fen} is {line.explained_by or 'open'}."
+                world.watch.violated("every_line_is_explained", words, line.reference)
 
 
 def _holds(world: World) -> None:

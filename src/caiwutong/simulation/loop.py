@@ -149,6 +149,17 @@ class SimLoop(asyncio.AbstractEventLoop):
         while timers and timers[0][0] <= self._now:
             self._ready.append(heappop(timers)[2])
 
+    def end_all(self) -> None:
+        """Cancel every task that is left, and let them undo what they hold."""
+        events._set_running_loop(self)  # pyright: ignore
+        try:
+            for task in asyncio.all_tasks(self):
+                task.cancel()
+            while self._ready:
+                self._step()
+        finally:
+            events._set_running_loop(None)  # pyright: ignore
+
     def is_running(self) -> bool:
         return self._running
 

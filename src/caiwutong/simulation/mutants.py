@@ -277,7 +277,7 @@ MUTANTS: dict[str, Mutant] = {
     "mandate_not_checked": Mutant(Parts(approvals=_AnyMandate), "nobody_alone"),
     "one_signature_for_two": Mutant(Parts(approvals=_OneIsEnough), "nobody_alone"),
     "gives_up_early": Mutant(
-        Parts(patches=((rules, "CERTAINTY", timedelta(minutes=-3)),)), "the_end_is_the_banks"
+        Parts(patches=((rules, "CERTAINTY", timedelta(minutes=-10)),)), "the_end_is_the_banks"
     ),
     "never_asks_again": Mutant(
         Parts(patches=((rules, "next_ask", _ask_next_year),)), "every_payment_ends"

@@ -47,6 +47,8 @@ from caiwutong.simulation.wire import (
 PATIENCE_S = 30.0
 """How long the hub waits for an answer."""
 
+LINES_A_PAGE = 10
+
 NOTICE_TRIES = 3
 """How often the bank repeats a notice nobody confirms; a return it repeats for ever."""
 
@@ -98,10 +100,11 @@ class Network:
             await self._silence("request lost")
         if strikes(Fault.REQUEST_LATE, about):
             late = draw.choice((40.0, 600.0, 3600.0)) * draw.random()
-            if draw.random() < 0.4:
+            on_the_edge = draw.random() < 0.5
+            if on_the_edge:
                 late = channel.valid_for_s * draw.uniform(0.8, 1.1)  # Just in time, or not quite.
             self.loop.later(late, self._arrive, channel, body)
-            if draw.random() < 0.5:
+            if on_the_edge or draw.random() < 0.5:
                 # What is sent again meanwhile gets stuck too: only enquiries come through.
                 self._jammed[about] = self.loop.time() + late
             await self._silence("request late")
@@ -122,6 +125,17 @@ class Network:
         if strikes(Fault.REPLY_BADLY_SIGNED, about):
             return signed_by_another(answer)
         return answer
+
+    async def reach(self, about: str) -> None:
+        """Come through to the bank with a question about accounts. Raises Unavailable."""
+        strikes = self.chance.strikes
+        await asyncio.sleep(self.chance.delays.uniform(0.005, 0.05))
+        if (
+            self.loop.time() < self._away_until
+            or strikes(Fault.CONNECTION_REFUSED, about)
+            or strikes(Fault.REPLY_LOST, about)
+        ):
+            raise Unavailable("simulation.away", "The bank does not answer.")
 
     def _arrive(self, channel: Channel, body: bytes) -> bytes:
         return sealed(self.bank.take(channel, opened(body)))
@@ -232,10 +246,20 @@ class SimRail:
         return await self._ask_for(attempt, AskBack(attempt.reference), Concerning.RETURN_REQUEST)
 
     async def balances(self, accounts: Sequence[AccountAtBank]) -> list[BankBalance]:
-        raise Unavailable("simulation.no_balances", "The payments engine does not ask for them.")
+        await self._network.reach("balances")
+        bank, now = self._network.bank, self._network.clock.now()
+        return [
+            BankBalance(a.account, kept.balance_fen, kept.balance_fen, now)
+            for a in accounts
+            if (kept := bank.accounts.get(a.account))
+        ]
 
     async def statement(self, account: AccountAtBank, cursor: str) -> StatementPage:
-        raise Unavailable("simulation.no_statement", "The payments engine does not ask for it.")
+        await self._network.reach(f"statement from {cursor}")
+        lines = self._network.bank.accounts[account.account].lines or []
+        start = int(cursor or 0)
+        end = min(start + LINES_A_PAGE, len(lines))
+        return StatementPage(tuple(lines[start:end]), str(end), end < len(lines))
 
     async def _ask_for(
         self, attempt: Attempt, message: Message, concerning: Concerning

@@ -75,7 +75,7 @@ class People:
     def order(self, group: int, at_s: float) -> None:
         """A caller comes at this moment with ``group`` orders."""
         wishes = [self._wish() for _ in range(group)]
-        self._begin(self._caller(wishes, at_s))
+        self._begin(self._caller, wishes, at_s)
 
     def revoke_a_mandate(self, wait: float) -> None:
         """Somebody takes a mandate away: what it covered before stays covered."""
@@ -93,12 +93,12 @@ class People:
             tasks, self._tasks = self._tasks, []
             await asyncio.gather(*tasks)
 
-    def _begin(self, coro: Any) -> None:
-        self._tasks.append(self.world.loop.spawn(self._guarded(coro)))
+    def _begin(self, act: Callable[..., Awaitable[None]], *args: Any) -> None:
+        self._tasks.append(self.world.loop.spawn(self._guarded(act, *args)))
 
-    async def _guarded(self, coro: Any) -> None:
+    async def _guarded(self, act: Callable[..., Awaitable[None]], *args: Any) -> None:
         try:
-            await coro
+            await act(*args)
         except Exception as error:
             self.world.watch.unexpected("people", error)
 
@@ -138,7 +138,7 @@ class People:
             batch.append(batch[0])
             wishes = [*wishes, wishes[0]]
         if strikes(Fault.CLIENT_SENDS_AGAIN, batch[0].key):
-            self._begin(self._again(wishes, batch))
+            self._begin(self._again, wishes, batch)
         answers = await self._submit(batch)
         for wish, answer in zip(wishes, answers, strict=True):
             self._hear(wish, answer)
@@ -189,7 +189,7 @@ class People:
         payment_id = wish.payment_id
         assert payment_id is not None
         if state is State.AWAITING_SIGNATURES:
-            self._begin(self._signing(wish))
+            self._begin(self._signing, wish)
         if draw.random() < 0.08:
             wait = draw.choice((0.01, 1.0, 3600.0)) * draw.random()
             self._later(wait, lambda h: h.requests.cancel(TENANT, payment_id, "person:owner"))
@@ -209,7 +209,7 @@ class People:
             await asyncio.sleep(wait)
             await self._ask(act)
 
-        self._begin(ask())
+        self._begin(ask)
 
     async def _signing(self, wish: Wish) -> None:
         """The people asked for sign, or too few of them, or the wrong way."""
@@ -224,7 +224,7 @@ class People:
             signers.insert(0, self.setting.signers[0])
         for signer in signers:
             wait = draw.choice((1.0, 60.0, 7200.0, 86400.0)) * draw.random()
-            self._begin(self._sign(signer, subject, wait))
+            self._begin(self._sign, signer, subject, wait)
 
     async def _sign(self, signer: Signer, subject: Subject, wait: float) -> None:
         draw = self.world.chance.people

@@ -85,6 +85,10 @@ class Connection(MemoryDatabase):
         for task in {w.task: None for w in pending.work}:
             due = min(w.due_at for w in pending.work if w.task is task)
             world.work_due(task.value, (due - world.clock.start).total_seconds())
+        if pending.lines:
+            first = world.stores.statements.earliest_look()
+            if first is not None:
+                world.work_due("evidence", (first - world.clock.start).total_seconds())
         if pending.events:
             world.work_due("seal", now + SEAL_AFTER_S)
         if any(hold.expires_at is not None for hold in pending.holds):
@@ -245,6 +249,21 @@ def _rounds(process: Process) -> list[Round]:
         first = stores.ledger.earliest_expiry()
         return _LATER if first is None else (first - start).total_seconds()
 
+    def unread() -> float:
+        """When an account with lines nobody has read may be read again."""
+        due = _LATER
+        for account_id, number in world.our_accounts.items():
+            cursor = stores.statements.cursor_of(account_id)
+            if cursor is None:
+                return 0.0
+            if cursor.lines < len(world.bank.accounts[number].lines or ()):
+                due = min(due, (cursor.next_at - start).total_seconds())
+        return due
+
+    def look() -> float:
+        first = stores.statements.earliest_look()
+        return _LATER if first is None else (first - start).total_seconds()
+
     return [
         Round(process, Task.DISPATCH.value, lambda: house.dispatch.run_once(TENANT, AT_ONCE),
               due(Task.DISPATCH)),
@@ -252,4 +271,6 @@ def _rounds(process: Process) -> list[Round]:
               due(Task.ENQUIRE)),
         Round(process, "expire", lambda: house.requests.expire_due(TENANT, AT_ONCE), expiry),
         Round(process, "seal", house.sealer.run_once, None),
+        Round(process, "statements", lambda: house.reader.run_once(TENANT), unread),
+        Round(process, "evidence", lambda: house.evidence.run_once(TENANT), look),
     ]  # fmt: skip

@@ -63,20 +63,25 @@ def run_seed(seed: int, parts: Parts | None = None, *, full_trace: bool = False)
             world.loop.run_until_complete(_run(world))
         except (Stuck, TooLong) as error:
             world.watch.violated("every_payment_ends", f"{type(error).__name__}: {error}")
-        finally:
-            world.loop.close()
+        outcome = _outcome(world, time.process_time() - began, full_trace)
+        world.loop.end_all()
+        world.loop.close()
+    return outcome
+
+
+def _outcome(world: World, cpu_s: float, full_trace: bool) -> Outcome:
     rows = world.stores.payments.rows().values()
-    violations = world.watch.violations
+    violations = list(world.watch.violations)
     lines = world.trace.lines() if full_trace else []
     if violations and not full_trace:
         lines = world.trace.about(violations[0].subjects)
     return Outcome(
-        seed,
+        world.seed,
         len(rows),
         sum(row.state in TERMINAL for row in rows),
         {fault.value: count for fault, count in sorted(world.chance.struck.items())},
         world.loop.time(),
-        time.process_time() - began,
+        cpu_s,
         violations,
         world.trace.digest(),
         lines,
@@ -137,6 +142,11 @@ async def _trouble(world: World, people: People, processes: list[Process]) -> No
     world.loop.spawn(_outages(world))
     if world.chance.strikes(Fault.WORKERS_AWAY):
         world.loop.spawn(_no_workers(processes, draw.uniform(0, hours * 3600)))
+    for account in people.setting.accounts:
+        for kind, sign in (("fee", -1), ("interest", 1)):
+            if draw.random() < 0.3:
+                wait, amount = draw.uniform(0, hours * 3600), sign * draw.randrange(1, 500)
+                world.loop.later(wait, world.bank.charge, account.number, amount, kind)
     if draw.random() < 0.3:
         people.revoke_a_mandate(draw.uniform(0, hours * 3600))
     wanted = PAYMENTS_AT_LEAST + draw.randrange(8)

@@ -110,7 +110,8 @@ async def _accounts(world: World, house: House, tx: Tx) -> tuple[OurAccount, ...
             ),
         )
         # The bank lends the overdraft as our books expect it to.
-        world.bank.accounts[number] = BankAccount(number, account.name, opening, overdraft)
+        world.bank.open_account(number, account.name, opening, overdraft)
+        world.our_accounts[account.bank_account_id] = number
         made.append(OurAccount(account.bank_account_id, account.ledger_account_id, number))
     return tuple(made)
 

@@ -30,6 +30,8 @@ from caiwutong.ledger.model import Account
 from caiwutong.ledger.rules import AccountState, Book, EntryRow, HoldRow, TransferRow
 from caiwutong.payments.memory import MemoryPaymentStore
 from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
+from caiwutong.statements.memory import MemoryStatementStore
+from caiwutong.statements.model import CursorRow, LineRow
 
 TENANT = "sim"
 
@@ -47,10 +49,13 @@ class Pending:
     accounts: dict[UUID, AccountState] = field(default_factory=dict[UUID, AccountState])
     events: list[Event] = field(default_factory=list[Event])
     work: list[Work] = field(default_factory=list[Work])
+    lines: list[LineRow] = field(default_factory=list[LineRow])
 
     def clear(self) -> None:
-        for name in ("payments", "entries", "transfers", "holds", "accounts", "events", "work"):
-            getattr(self, name).clear()
+        for each in (self.payments, self.entries, self.transfers, self.holds, self.events):
+            each.clear()
+        for each in (self.accounts, self.work, self.lines):
+            each.clear()
 
 
 class WatchedPayments(MemoryPaymentStore):
@@ -178,6 +183,33 @@ class WatchedAudit(MemoryAuditStore):
         self._pending.events.extend(events)
 
 
+class WatchedStatements(MemoryStatementStore):
+    """Statement lines, each change noted."""
+
+    def __init__(self, pending: Pending) -> None:
+        super().__init__()
+        self._pending = pending
+
+    async def insert_lines(self, tx: Tx, tenant: str, rows: Sequence[LineRow]) -> None:
+        await super().insert_lines(tx, tenant, rows)
+        self._pending.lines.extend(rows)
+
+    async def update_lines(self, tx: Tx, tenant: str, rows: Sequence[LineRow]) -> None:
+        await super().update_lines(tx, tenant, rows)
+        self._pending.lines.extend(rows)
+
+    def cursor_of(self, bank_account_id: UUID) -> CursorRow | None:
+        return self._cursors.get((TENANT, bank_account_id))
+
+    def lines_of(self, bank_account_id: UUID) -> list[LineRow]:
+        return list(self._lines.get((TENANT, bank_account_id), {}).values())
+
+    def earliest_look(self) -> datetime | None:
+        """When the next line wants to be looked at."""
+        due = self._due.get(TENANT, {}).values()
+        return min((row.due_at for row in due if row.due_at is not None), default=None)
+
+
 class Stores:
     """Every table of the house, shared by its processes."""
 
@@ -189,4 +221,5 @@ class Stores:
         self.audit = WatchedAudit(self.pending, clock)
         self.accounts = MemoryBankAccountStore()
         self.identity = MemoryIdentityStore()
+        self.statements = WatchedStatements(self.pending)
         self.heads = MemoryHeads()

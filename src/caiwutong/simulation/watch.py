@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -63,6 +63,7 @@ class Watch:
         self._total_fen = 0
         self._moved: Counter[tuple[UUID, str]] = Counter()
         self._by_mark: dict[str, UUID] = {}
+        self.on_line: Callable[[], None] = lambda: None
 
     # What others tell.
 
@@ -251,7 +252,11 @@ class Watch:
         needed = needed_people((), row.amount_fen)
         return f"{len(signed)} of {needed} people signed" if len(signed) < needed else ""
 
-    # At every execution in the bank's books.
+    # At every booking in the bank's books.
+
+    def line_booked(self, number: str) -> None:
+        """The bank booked a line on one of our accounts."""
+        self.on_line()
 
     def executed(self, order: Order) -> None:
         """The bank moved the money of this order just now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Protocol
+from uuid import UUID
 
 from caiwutong.simulation.bank import Bank, Channel
 from caiwutong.simulation.chance import Chance
@@ -49,6 +50,9 @@ class World:
         self.database_lock = asyncio.Lock()
         self.channels = _channels(chance)
         self.sleepers: list[Sleeper] = []
+        self.our_accounts: dict[UUID, str] = {}
+        """Our bank accounts: id → number."""
+        self.watch.on_line = lambda: self.work_due("statements", self.loop.time())
 
     def work_due(self, kind: str, at_s: float) -> None:
         """Tell whoever sleeps until later that this work is due earlier."""
@@ -62,6 +66,13 @@ def _channels(chance: Chance) -> tuple[Channel, ...]:
     valid = draw.choice((240.0, 1800.0, 3 * 3600.0))
     rounds = draw.choice((60.0, 300.0, 1800.0))
     return (
-        Channel("ibps", valid, rounds, 1, True),
-        Channel("bank_direct", valid, 0.0, draw.choice((1, 5, 20)), draw.random() < 0.5),
+        Channel("ibps", valid, rounds, 1, True, draw.random() < 0.5),
+        Channel(
+            "bank_direct",
+            valid,
+            0.0,
+            draw.choice((1, 5, 20)),
+            draw.random() < 0.5,
+            draw.random() < 0.5,
+        ),
     )
