@@ -89,6 +89,8 @@ async def test_a_mandate_works_once_two_people_signed(client: httpx.AsyncClient,
     assert states == ["validated", "awaiting_signatures"]
     seen = (await client.get(where)).json()
     assert (seen["state"], seen["used_today_fen"]) == ("active", 900)
+    listed = (await client.get("/v1/mandates")).json()["items"]
+    assert [m["used_today_fen"] for m in listed] == [0, 900]
     assert (await client.delete(where)).json()["state"] == "revoked"
 
 

@@ -19,6 +19,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import Failure, FailureGroup
 
 from caiwutong.api.app import create_app
+from caiwutong.db.migrate import migrate
 from support.engines import BackgroundLoop, EngineSession
 from support.wired import House, open_house
 
@@ -57,10 +58,12 @@ class Running:
         self._loop.close()
 
 
+def migrated(url: str) -> None:
+    migrate(url)
+
+
 @pytest.fixture(scope="module")
 def running(engines: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    from conftest import migrated
-
     with engines.database(migrated) as url:
         api = Running(url, tmp_path_factory.mktemp("fuzz"))
         yield api
@@ -68,7 +71,7 @@ def running(engines: EngineSession, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 ROUNDS = settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     database=None,

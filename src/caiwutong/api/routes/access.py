@@ -17,6 +17,7 @@ from caiwutong.api.problems import BadRequest
 from caiwutong.api.routes.payments import Signature, Signing, signing_of, take_signature
 from caiwutong.api.services import Services
 from caiwutong.approvals.model import Mandate, MandateState, MandateTerms
+from caiwutong.db.database import Tx
 from caiwutong.identity.model import ApiKey, ApiKeyState
 from caiwutong.kernel.clock import china_date
 
@@ -140,10 +141,9 @@ def mandate_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
     """The handlers under /v1/mandates."""
     approvals = house.approvals
 
-    async def viewed(caller: Who, mandate: Mandate) -> MandateView:
-        async with house.database.transaction() as tx:
-            today = china_date(house.clock.now())
-            used = await approvals.usage(tx, caller.tenant, mandate.mandate_id, today)
+    async def viewed(tx: Tx, caller: Who, mandate: Mandate) -> MandateView:
+        today = china_date(house.clock.now())
+        used = await approvals.usage(tx, caller.tenant, mandate.mandate_id, today)
         return _mandate(mandate, used.used_fen)
 
     @post("/v1/mandates", opt={TAKES: NewMandate, PROBLEMS: (404,)})
@@ -175,15 +175,17 @@ def mandate_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
         after = paging.id_after(caller.tenant, "mandates", cursor)
         async with house.database.transaction() as tx:
             found = await approvals.mandates(tx, caller.tenant, after, limit + 1)
-        page = paging.page(caller.tenant, "mandates", limit, found, lambda m: str(m.mandate_id))
-        return reply(Page([await viewed(caller, m) for m in page.items], page.next))
+            views = [await viewed(tx, caller, m) for m in found]
+        page = paging.page(caller.tenant, "mandates", limit, views, lambda m: str(m.mandate_id))
+        return reply(page)
 
     @get("/v1/mandates/{mandate_id:uuid}")
     async def read_mandate(mandate_id: FromPath[UUID], caller: Who) -> Response[MandateView]:
         """One mandate, and how much of today's limit is used."""
         async with house.database.transaction() as tx:
             found = await approvals.mandate(tx, caller.tenant, mandate_id)
-        return reply(await viewed(caller, found))
+            view = await viewed(tx, caller, found)
+        return reply(view)
 
     @delete("/v1/mandates/{mandate_id:uuid}", status_code=200)
     async def revoke_mandate(mandate_id: FromPath[UUID], caller: Who) -> Response[MandateView]:
@@ -192,7 +194,8 @@ def mandate_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
             done = await approvals.revoke_mandate(
                 tx, caller.tenant, mandate_id, house.clock.now(), actor=actor(caller)
             )
-        return reply(await viewed(caller, done))
+            view = await viewed(tx, caller, done)
+        return reply(view)
 
     @get("/v1/mandates/{mandate_id:uuid}/signatures")
     async def read_mandate_signing(mandate_id: FromPath[UUID], caller: Who) -> Response[Signing]:

@@ -137,8 +137,8 @@ def payment_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
             str | None,
             QueryParameter(
                 max_length=100,
-                description="Part of purpose, remark, key or reference; four digits are also "
-                "looked for at the end of the payee's account.",
+                description="Part of purpose, remark, key or reference; four digits: the end of "
+                "the payee's account.",
             ),
         ] = None,
         limit: Limit = 100,
