@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import nats
@@ -13,13 +14,15 @@ import pytest
 from caiwutong.db.database import Database, Tx
 from caiwutong.db.memory import MemoryDatabase
 from caiwutong.db.postgres import PostgresDatabase
+from caiwutong.engines import NatsEngine
+from caiwutong.engines.home import erase
 from caiwutong.erp.feed import FeedEvent
 from caiwutong.kernel.errors import Unavailable
 from caiwutong.worker.broker import STREAM, Pack, open_pack, pack_of
 from caiwutong.worker.cursors import PUBLISHER, Cursors, MemoryCursors, PostgresCursors
 from caiwutong.worker.inbox import Consumer, each
 from caiwutong.worker.outbox import Publisher
-from support.engines import EngineSession
+from support.engines import EngineSession, data_folder_for_tests
 from support.feeds import ListFeed, event
 
 TENANT = "acme"
@@ -199,6 +202,31 @@ async def test_a_broker_wiped_under_us_is_filled_again(house: House, broker: str
             await until(lambda: len(reader.seqs) >= 401)
     assert reader.seqs == list(range(1, 402))
     assert await stream_messages(broker) >= 3
+
+
+@pytest.mark.engine
+async def test_a_broker_that_goes_and_comes_back_empty_is_filled_again():
+    folder = data_folder_for_tests()
+    house: House = (MemoryDatabase(), MemoryCursors())
+    feed, reader = ListFeed(), Reader()
+    feed.seal(TENANT, 150)
+    engine = NatsEngine(folder)
+    url = await engine.start()
+    publisher = Publisher(house[0], feed, house[1], url, poll_s=0.05)
+    inbox = consumer(house, feed, reader, url, sweep_s=3600)
+    try:
+        async with running(publisher.run(), inbox.run()):
+            await until(lambda: len(reader.seqs) >= 150)
+            await engine.stop()
+            feed.seal(TENANT, 100)
+            shutil.rmtree(engine.broker.home / "store")
+            engine = NatsEngine(folder)
+            assert await engine.start() == url
+            await until(lambda: len(reader.seqs) >= 250, 20)
+        assert reader.seqs == list(range(1, 251))
+    finally:
+        await engine.stop()
+        erase(folder)
 
 
 @pytest.mark.engine
