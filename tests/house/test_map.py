@@ -14,7 +14,6 @@ from house.tree import ROOT, SOURCE, migrations
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d+) \| `(\w+)` \|", re.MULTILINE)
 ROOMS = [(int(layer), room) for layer, room in ROW.findall(PAGE)]
-OUTSIDE_THE_LAYERS = {"benchmarks"}
 
 
 def _section(title: str) -> str:
@@ -48,8 +47,7 @@ def test_the_layers_are_those_the_linter_holds() -> None:
     )
     layers = [set(re.findall(r"\w+", line)) for line in contract["layers"]]
     drawn = [
-        {room for layer, room in ROOMS if layer == number} - OUTSIDE_THE_LAYERS
-        for number in range(1, len(layers) + 1)
+        {room for layer, room in ROOMS if layer == number} for number in range(1, len(layers) + 1)
     ]
     assert drawn == layers
 
