@@ -37,6 +37,8 @@ class Fault(StrEnum):
     NOTICE_LOST = "notice_lost"
     NOTICE_TWICE = "notice_twice"
     NOTICE_LATE = "notice_late"
+    NOTICE_GARBLED = "notice_garbled"
+    """A notice that cannot be trusted comes before the good one."""
     NOTICE_OUT_OF_ORDER = "notice_out_of_order"
     """A notice is overtaken by those after it."""
     CRASH_ANY_TIME = "crash_any_time"
@@ -62,7 +64,7 @@ _USUAL: dict[Fault, float] = {
     Fault.CONNECTION_REFUSED: 0.04,
     Fault.BANK_AWAY: 0.5,
     Fault.REQUEST_LOST: 0.04,
-    Fault.REQUEST_LATE: 0.05,
+    Fault.REQUEST_LATE: 0.10,
     Fault.REQUEST_TWICE: 0.05,
     Fault.REPLY_LOST: 0.05,
     Fault.REPLY_LATE: 0.05,
@@ -74,6 +76,7 @@ _USUAL: dict[Fault, float] = {
     Fault.NOTICE_LOST: 0.08,
     Fault.NOTICE_TWICE: 0.08,
     Fault.NOTICE_LATE: 0.08,
+    Fault.NOTICE_GARBLED: 0.03,
     Fault.NOTICE_OUT_OF_ORDER: 0.06,
     Fault.CRASH_ANY_TIME: 0.8,
     Fault.CRASH_BEFORE_COMMIT: 0.003,

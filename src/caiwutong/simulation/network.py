@@ -98,7 +98,7 @@ class Network:
             raise NotSent("simulation.refused", "The connection was refused.")
         if strikes(Fault.REQUEST_LOST, about):
             await self._silence("request lost")
-        if strikes(Fault.REQUEST_LATE, about):
+        if paying and strikes(Fault.REQUEST_LATE, about):
             late = draw.choice((40.0, 600.0, 3600.0)) * draw.random()
             on_the_edge = draw.random() < 0.5
             if on_the_edge:
@@ -160,6 +160,9 @@ class Network:
         if strikes(Fault.NOTICE_LATE, word.reference):
             wait = draw.choice((60.0, 7200.0)) * draw.random()
         self._post(wait, channel, body, until_confirmed)
+        if strikes(Fault.NOTICE_GARBLED, word.reference):
+            spoil = draw.choice((garbled, signed_by_another))
+            self._post(wait * draw.random(), channel, spoil(body), False)
         if strikes(Fault.NOTICE_TWICE, word.reference):
             self._post(wait + draw.uniform(0, 600), channel, body, until_confirmed)
         self._let_go(wait + 1)

@@ -63,7 +63,7 @@ class World:
 
 def _channels(chance: Chance) -> tuple[Channel, ...]:
     draw = chance.bank
-    valid = draw.choice((240.0, 1800.0, 3 * 3600.0))
+    valid = draw.choice((240.0, 240.0, 1800.0, 3 * 3600.0))
     rounds = draw.choice((60.0, 300.0, 1800.0))
     return (
         Channel("ibps", valid, rounds, 1, True, draw.random() < 0.5),
