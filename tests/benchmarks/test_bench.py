@@ -16,7 +16,7 @@ from caiwutong.benchmarks import baseline
 from caiwutong.benchmarks.load import has_wrk
 from caiwutong.benchmarks.plan import Plan
 from caiwutong.benchmarks.results import Latency, Result, latency_of, table
-from caiwutong.benchmarks.run import run
+from caiwutong.benchmarks.run import new_folder, run, settings_for, whole_house
 from caiwutong.kernel.errors import Broken
 from support.engines import EngineSession
 
@@ -102,11 +102,12 @@ def test_nothing_is_left_behind(found: dict[str, Any]) -> None:
 
 @pytest.mark.skipif(not has_wrk(), reason="wrk is not on this machine")
 async def test_wrk_sends_what_was_signed_beforehand() -> None:
-    plan = Plan(benches=["intake"], seconds=3, connections=(8,), scale=1)
-    intake = row(await run(plan, lambda words: None), "intake 8")
-    assert intake["generator"] == "wrk"
-    assert intake["accepted_202"] > 0
-    assert 0 <= intake["cut_off_at_the_end"] <= 8
+    plan = Plan(benches=["intake"], seconds=3, connections=(8,))
+    with new_folder() as folder:
+        intake, _ = await whole_house(settings_for(folder), plan, lambda words: None)
+    assert intake.extra["generator"] == "wrk"
+    assert intake.extra["accepted_202"] > 0
+    assert 0 <= intake.extra["cut_off_at_the_end"] <= 8
 
 
 async def test_a_server_that_may_lose_data_is_not_measured(engines: EngineSession) -> None:

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from caiwutong.benchmarks.results import Latency, Result
+from caiwutong.benchmarks.cpu import cpu_of_trees, per_piece
+from caiwutong.benchmarks.results import Result
 from caiwutong.engines import PostgresEngine
 from caiwutong.engines.cluster import ENVIRONMENT
 from caiwutong.kernel.errors import Broken
@@ -69,8 +70,10 @@ async def make(engine: PostgresEngine, scale: int) -> None:
     await _pgbench(engine, "-i", "-q", "-s", str(scale))
 
 
-async def measure(engine: PostgresEngine, seconds: float) -> Result:
-    """One run of TPC-B."""
+async def measure(engine: PostgresEngine, postgres_pid: int, seconds: float) -> Result:
+    """One run of TPC-B, with what a transaction costs the server and pgbench."""
+    roots = {"postgres": postgres_pid}
+    before = cpu_of_trees(roots)
     out = await _pgbench(
         engine, "-c", str(CLIENTS), "-j", "2", "-M", "prepared", "-n", "-T",
         str(max(1, round(seconds))),
@@ -78,12 +81,14 @@ async def measure(engine: PostgresEngine, seconds: float) -> Result:
     tps, mean = _TPS.search(out), _MEAN.search(out)
     if tps is None or mean is None:
         raise Broken("bench.pgbench", f"pgbench said: {out[-500:]}", "Read its words.")
-    mean_ms = float(mean[1])
+    mean_ms, per_second = float(mean[1]), float(tps[1])
+    cpu = per_piece(before, cpu_of_trees(roots), round(per_second * max(1, round(seconds))))
     return Result(
         name="pgbench TPC-B",
-        value=float(tps[1]),
+        value=per_second,
         unit="transactions",
-        latency=Latency(mean_ms, mean_ms, mean_ms),
+        mean_ms=mean_ms,
+        cpu_us={"postgres": cpu["postgres"], "pgbench": cpu["load generator"]},
     )
 
 

@@ -28,6 +28,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """How many ``unit`` of it."""
     unit: str
     latency: Latency | None = None
+    mean_ms: float | None = None
+    """Where only the mean is known."""
     cpu_us: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
     """CPU microseconds per piece of work, by component."""
     extra: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
@@ -35,6 +37,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def shown(self, baseline_tps: float) -> dict[str, Any]:
         """The row as ``--json`` prints it, beside the TPC-B of the runs around it."""
         latency = self.latency
+        mean_ms = latency.mean_ms if latency else self.mean_ms
         return {
             "name": self.name,
             "value": round(self.value, 1),
@@ -42,7 +45,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             "baseline": "pgbench TPC-B transactions/s",
             "baseline_value": round(baseline_tps, 1),
             "ratio": round(self.value / baseline_tps, 2) if baseline_tps else 0.0,
-            "mean_ms": round(latency.mean_ms, 2) if latency else None,
+            "mean_ms": None if mean_ms is None else round(mean_ms, 2),
             "p50_ms": round(latency.p50_ms, 2) if latency else None,
             "p99_ms": round(latency.p99_ms, 2) if latency else None,
             "cpu_us": {name: round(us, 1) for name, us in self.cpu_us.items()},

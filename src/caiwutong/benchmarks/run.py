@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,22 @@ Tell = Callable[[str], None]
 
 async def run(plan: Plan, tell: Tell) -> dict[str, Any]:
     """What ``caiwutong bench --json`` prints."""
-    folder = _folder()
-    try:
-        return await _run(plan, _settings(folder / "data"), tell)
-    finally:
-        erase(folder / "data")
-        erase(folder)
+    with new_folder() as folder:
+        return await _run(plan, settings_for(folder), tell)
 
 
-def _folder() -> Path:
-    """A new folder; root's can be entered by the account its engines run as."""
+@contextmanager
+def new_folder() -> Generator[Path]:
+    """An empty data folder, deleted afterwards with all its engines kept; root's can be entered by
+    the account its engines run as."""
     folder = Path(tempfile.mkdtemp(prefix="caiwutong-bench-"))
     if os.geteuid() == 0:
         folder.chmod(0o755)
-    return folder
+    try:
+        yield folder / "data"
+    finally:
+        erase(folder / "data")
+        erase(folder)
 
 
 async def _run(plan: Plan, settings: Settings, tell: Tell) -> dict[str, Any]:
@@ -63,7 +65,7 @@ async def _run(plan: Plan, settings: Settings, tell: Tell) -> dict[str, Any]:
             results += _beside(rows, before, after)
             before = after
     if {"lifecycle", "intake"} & {*plan.benches}:
-        rows = await _whole_house(settings, plan, tell)
+        rows = await whole_house(settings, plan, tell)
         async with Engines(settings.data_dir) as engines:
             after = await _baseline(engines, plan, tell)
         results += _beside(rows, before, after)
@@ -77,7 +79,7 @@ def _beside(rows: Sequence[Result], before: Result, after: Result) -> list[dict[
 
 async def _baseline(engines: Engines, plan: Plan, tell: Tell) -> Result:
     tell("pgbench TPC-B …")
-    return await baseline.measure(_postgres(engines), plan.seconds)
+    return await baseline.measure(_postgres(engines), _postgres_pid(engines), plan.seconds)
 
 
 async def _engines_alone(
@@ -87,15 +89,15 @@ async def _engines_alone(
     if "ledger" in plan.benches:
         tell("Ledger …")
         url = await baseline.make_database(_postgres(engines), "bench_ledger")
-        pid = next(h.pid for h in engines.supervisor.health() if h.name == "postgres")
-        rows += await bench_ledger(url, pid, plan.seconds)
+        rows += await bench_ledger(url, _postgres_pid(engines), plan.seconds)
     if "intake" in plan.benches:
         tell("Intake engine …")
         rows.append(await bench_engine(engines, settings, plan.seconds))
     return rows
 
 
-async def _whole_house(settings: Settings, plan: Plan, tell: Tell) -> list[Result]:
+async def whole_house(settings: Settings, plan: Plan, tell: Tell) -> list[Result]:
+    """The rows measured on the running house."""
     rows: list[Result] = []
     async with _house(settings) as house:
         if "lifecycle" in plan.benches:
@@ -120,10 +122,15 @@ async def _house(settings: Settings) -> AsyncGenerator[House]:
         yield House(settings=settings, engines=engines, services=services)
 
 
-def _settings(data: Path) -> Settings:
+def settings_for(data: Path) -> Settings:
+    """This folder and a free port."""
     return Settings(data_dir=data, port=free_port())
 
 
 def _postgres(engines: Engines) -> PostgresEngine:
     assert engines.postgres is not None
     return engines.postgres
+
+
+def _postgres_pid(engines: Engines) -> int:
+    return next(h.pid for h in engines.supervisor.health() if h.name == "postgres")

@@ -120,6 +120,9 @@ class PostgresDatabase:
                 server_settings=settings,
                 command_timeout=command_timeout_s,
                 max_inactive_connection_lifetime=0,
+                # Every query has a name: they all fit, and stay prepared as long as the connection.
+                statement_cache_size=1000,
+                max_cached_statement_lifetime=0,
             )
         except _LOST as error:
             raise _unavailable(error) from error
