@@ -164,7 +164,7 @@ def wire(
     )  # fmt: skip
     approvals = Approvals(PostgresApprovalStore(), identity, audit, directory=identity)
     payments = _wire_payments(
-        database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
+        settings, database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
     )
     statement_store = PostgresStatementStore()
     statements = Statements(
@@ -210,6 +210,7 @@ def wire(
 
 
 def _wire_payments(
+    settings: Settings,
     database: Database,
     ledger: Ledger,
     bank_accounts: BankAccounts,
@@ -229,8 +230,8 @@ def _wire_payments(
     courier = Courier(rails, settle, clock)
     intake = Intake(
         database=database, store=store, ledger=ledger, accounts=bank_accounts,
-        consent=approvals, log=audit, seal=vault, rails=tuple(rails), clock=clock, ids=ids,
-        wake=due.set,
+        consent=approvals, log=audit, seal=vault, rails=tuple(rails),
+        connected_tenant=settings.tenant, clock=clock, ids=ids, wake=due.set,
     )  # fmt: skip
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,

@@ -449,3 +449,9 @@ class TestRefusals:
         assert await house.money() == (OPENING, 0, OPENING)
         with pytest.raises(NotFound):
             await house.view(answer.payment_id)
+
+    async def test_another_tenants_connections_are_not_ours(self, house: House) -> None:
+        house.intake._connected_tenant = "someone-else"  # pyright: ignore[reportPrivateUsage]
+        answer = await house.submit()
+        assert isinstance(answer, Refusal) and answer.code == "routing.no_channel"
+        assert "not connected" in answer.detail

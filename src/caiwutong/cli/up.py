@@ -23,7 +23,6 @@ from caiwutong.db.migrate import migrate
 from caiwutong.engines import Engines, Health, ProcessSpec, until_told_to_stop
 from caiwutong.engines.home import free_port
 from caiwutong.kernel.clock import SharedClock
-from caiwutong.kernel.errors import Refused
 from caiwutong.sandbox.setup import prepare
 from caiwutong.settings import Settings
 from caiwutong.wiring import Services, open_services
@@ -142,12 +141,6 @@ async def curl_for(services: Services) -> str:
 
 async def _up(arguments: argparse.Namespace) -> Shown:
     settings = settings_of(arguments)
-    if arguments.no_sandbox and not (settings.data_dir / "connections.json").exists():
-        raise Refused(
-            "up.no_connections",
-            "There are no bank connections in the data folder.",
-            "Write connections.json (see docs/rails), or leave --no-sandbox away.",
-        )
     told = asyncio.ensure_future(until_told_to_stop())
     starting = asyncio.ensure_future(
         _announce(settings, arguments.faults, sandbox=not arguments.no_sandbox, told=told)
@@ -167,6 +160,11 @@ async def _announce(
                 print("\n  Make a payment:\n")
                 print(f"    {await curl_for(services)}\n")
             print("  Watch it:    caiwutong payments\n  Misbehave:   caiwutong sandbox --help\n")
+        elif not settings.connections_file.exists():
+            print(
+                "\n  No bank is connected yet: put connections.json into the data folder "
+                "(see docs/rails) and start again.\n"
+            )
         sys.stdout.flush()
         await told
         print("Stopping …", flush=True)

@@ -65,7 +65,11 @@ class _DryRun(Exception):
 
 
 class Intake:
-    """Takes orders in."""
+    """Takes orders in.
+
+    ``rails`` are the names of the connected rails, and ``connected_tenant`` is whose they are: an
+    order of another tenant is refused, for nobody would send it. Empty: they are everybody's.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Intake:
         log: Log,
         seal: Seal,
         rails: Sequence[str],
+        connected_tenant: str = "",
         clock: Clock,
         ids: Ids,
         wake: Callable[[], None] = lambda: None,
@@ -90,6 +95,7 @@ class Intake:
         self._log = log
         self._seal = seal
         self._rails = frozenset(rails)
+        self._connected_tenant = connected_tenant
         self._clock = clock
         self._ids = ids
         self._wake = wake
@@ -183,7 +189,7 @@ class Intake:
                 continue
             route = choose(
                 account.access_modes,
-                self._rails,
+                self._rails if self._connected_tenant in ("", tenant) else frozenset[str](),
                 order.amount_fen,
                 order.execute_on or today,
                 order.channel,
