@@ -38,7 +38,7 @@ async def _serve(arguments: argparse.Namespace) -> Shown:
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     async with open_services(settings, engine_urls(settings), name="worker", pool=12) as services:
-        gc.freeze()
+        _collect_rarely()
         await run_worker(services, stop)
 
 
@@ -46,5 +46,12 @@ async def _api(settings: Settings, stop: asyncio.Event) -> None:
     from caiwutong.api.server import serve_api
 
     async with open_services(settings, engine_urls(settings), name="api", pool=12) as services:
-        gc.freeze()
+        _collect_rarely()
         await serve_api(services, stop)
+
+
+def _collect_rarely() -> None:
+    """What stands now stays; and look for rubbish that refers to itself after many thousands of
+    new objects, not hundreds: a batch alone makes as many, and lets go of them without help."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

@@ -61,6 +61,7 @@ async def _main(arguments: argparse.Namespace) -> None:
         loop.add_signal_handler(name, stopping.set)
     await sandbox.start()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     print(f"sandbox ready on http://{sandbox.host}:{sandbox.port}", flush=True)
     await stopping.wait()
     await sandbox.stop()
