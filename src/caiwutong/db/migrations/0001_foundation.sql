@@ -1,14 +1,20 @@
 -- The role the application acts as, and the guard for append-only tables.
 -- Tenant is the first column of every key; there are no foreign keys on hot tables.
 
+-- The role that migrates needs no superuser: it owns the database and may create roles, or somebody
+-- made caiwutong_app for it and granted it.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'caiwutong_app') THEN
-        CREATE ROLE caiwutong_app NOLOGIN;
+        BEGIN
+            CREATE ROLE caiwutong_app NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;  -- Another database of this cluster made it in this moment.
+        END;
     END IF;
-    EXECUTE format('GRANT caiwutong_app TO %I', current_user);
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;
+    IF NOT pg_has_role(current_user, 'caiwutong_app', 'SET') THEN
+        EXECUTE format('GRANT caiwutong_app TO %I', current_user);
+    END IF;
 END
 $$;
 
