@@ -193,15 +193,16 @@ class Views:
             {task.value: backlog.get(task, (0, None))[0] for task in Task},
         )
 
-    async def is_quiet(self, tenant: str, now: datetime) -> bool:
-        """Nothing is due for dispatch within two leases, and nothing is at a rail. (What a worker
-        has just claimed is due again when its lease ends.)"""
+    async def is_quiet(self, tenant: str, now: datetime, stragglers: int = 0) -> bool:
+        """Nothing is due for dispatch within two leases, and no more than ``stragglers`` payments
+        are at a rail. (What a worker has just claimed is due again when its lease ends.)"""
         async with self._database.transaction() as tx:
             due = await self._store.next_due(tx, tenant, Task.DISPATCH)
             if due is not None and due <= now + 2 * DISPATCH_LEASE:
                 return False
             at_rail = Filter(states=tuple(AT_THE_RAIL))
-            return not await self._store.page(tx, tenant, at_rail, LAST_ID, 1)
+            found = await self._store.page(tx, tenant, at_rail, LAST_ID, stragglers + 1)
+            return len(found) <= stragglers
 
     async def everything(
         self, tenant: str, page: int = 2000
