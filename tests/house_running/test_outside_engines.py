@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 import pytest
 
-from caiwutong.cli.month import Month, write_month
 from caiwutong.db.migrate import migrate
 from caiwutong.engines import NatsEngine, PostgresEngine
 from caiwutong.engines.home import erase
@@ -86,14 +84,7 @@ def _a_small_month_agrees(house: House) -> None:
 
 
 def _import_today(house: House, rows: int) -> list[str]:
-    file: Path = house.base / "month.csv"
-    # A month that began long ago: every day in the file is due.
-    today = house.clock().now().date().replace(day=1)
-    write_month(Month(house.world, today, rows, 5), file)
-    words = file.read_text("utf-8-sig").splitlines()
-    # Without the last column, the day of execution, every row is due now.
-    file.write_text("\n".join(line.rpartition(",")[0] for line in words), "utf-8-sig")
-    told = house.tell("import", str(file))
+    told = house.tell("import", str(house.month_file(rows, seed=5)))
     assert told["import"]["applied"] == rows, told
     return [p["id"] for p in house.caller().every("/v1/payments")]
 

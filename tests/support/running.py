@@ -22,10 +22,12 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from caiwutong.cli.month import Month, write_month
 from caiwutong.engines.home import erase, free_port
 from caiwutong.identity.http_signatures import sign
 from caiwutong.kernel.clock import SharedClock
@@ -34,8 +36,9 @@ from caiwutong.sandbox.world import World, load_world
 from support.engines import data_folder_for_tests
 from support.processes import wait_until_nobody_works_on, working_on
 
-READY = "Misbehave:"
-"""The last thing ``up`` says once everything answers."""
+READY = "is ready:"
+"""What ``up`` says once everything answers; its hints follow, with a sandbox these last."""
+HINTED = "Misbehave:"
 ENDED = frozenset({"completed", "rejected", "cancelled", "reversed"})
 _PROGRAMS = {
     "api": "serve api",
@@ -187,7 +190,8 @@ class House:
         )  # fmt: skip
         self._reading = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reading.start()
-        while not any(READY in line for line in self.lines):
+        last = READY if "--no-sandbox" in self._options else HINTED
+        while not any(last in line for line in self.lines):
             ended = self._process.poll()
             assert ended is None, f"up ended with {ended}: {self.said()}"
             assert time.monotonic() - began < within_s, f"not ready in {within_s} s: {self.said()}"
@@ -333,6 +337,14 @@ class House:
             )
             for number in range(count)
         }
+
+    def month_file(self, rows: int, seed: int) -> Path:
+        """A month of the group as finance staff write it, without days: all of it is due now."""
+        file = self.base / "month.csv"
+        write_month(Month(self.world, self.clock().now().date(), rows, seed), file)
+        lines = file.read_text("utf-8-sig").splitlines()
+        file.write_text("\n".join(line.rpartition(",")[0] for line in lines), "utf-8-sig")
+        return file
 
     # -- its judges
 
