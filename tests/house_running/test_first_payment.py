@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 import time
 
 import msgspec
 import pytest
 
+from support.processes import working_on
 from support.running import House, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -79,3 +81,15 @@ def test_told_to_stop_while_payments_are_under_way_it_ends_clean_and_goes_on_lat
 
     assert set(states.values()) == {"completed"}
     assert house.assert_it_holds(ids.values())["payments"] == 40
+
+
+def test_a_port_that_is_taken_is_refused_and_nothing_is_left(house: House) -> None:
+    with socket.socket() as another:
+        another.bind(("127.0.0.1", house.port))
+        another.listen()
+        refused = house.run("up", "--port", str(house.port), "--json", within_s=90)
+
+    assert refused.returncode == 1
+    told = msgspec.json.decode(refused.stdout.splitlines()[-1])
+    assert told["error"] == "up.port_taken" and str(house.port) in told["detail"]
+    assert not working_on(house.base)

@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import os
 import shlex
+import socket
 import sys
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,11 +25,15 @@ from caiwutong.db.migrate import migrate
 from caiwutong.engines import Engines, Health, ProcessSpec, until_told_to_stop
 from caiwutong.engines.home import free_port
 from caiwutong.kernel.clock import SharedClock
+from caiwutong.kernel.errors import Refused
 from caiwutong.sandbox.setup import prepare
 from caiwutong.settings import Settings
 from caiwutong.wiring import Services, open_services
 
 SANDBOX_PORT = 18_090
+_SANDBOX_PORTS = 400
+"""Each folder has its own among so many ports: a sandbox that starts again must not find another
+installation's in its place."""
 NICE = 5
 """How far workers and sandbox stand back: under load orders are taken first, then worked off."""
 
@@ -53,6 +59,7 @@ async def everything(
         settings.data_dir, settings.database_url, settings.nats_url, on_health=_tell_health
     )
     async with engines:
+        _refuse_taken_port(settings)
         await asyncio.to_thread(migrate, engines.database_url)
         if sandbox:
             await _start_sandbox(engines, settings, faults, seed, netting_s)
@@ -73,9 +80,12 @@ async def everything(
 async def _start_sandbox(
     engines: Engines, settings: Settings, faults: str, seed: int, netting_s: float
 ) -> None:
-    port = free_port(SANDBOX_PORT)
+    mark = zlib.crc32(str(settings.data_dir.resolve()).encode())
+    port = free_port(SANDBOX_PORT + mark % _SANDBOX_PORTS)
     clock = SharedClock(settings.clock_file)
-    await asyncio.to_thread(prepare, settings.sandbox_dir, port=port, clock=clock, seed=seed)
+    prepared = await asyncio.to_thread(
+        prepare, settings.sandbox_dir, port=port, clock=clock, seed=seed
+    )
     argv = (
         sys.executable, "-m", "caiwutong.sandbox", "--dir", str(settings.sandbox_dir.resolve()),
         "--port", str(port), "--hub", settings.url, "--clock",
@@ -84,9 +94,28 @@ async def _start_sandbox(
     )  # fmt: skip
     await engines.supervisor.start(
         ProcessSpec(
-            "sandbox", argv, ready=_answers(f"http://127.0.0.1:{port}/admin/health"), nice=NICE
+            "sandbox",
+            argv,
+            # Only our own sandbox knows this token; another one may have taken the port.
+            ready=_answers(f"http://127.0.0.1:{port}/admin/faults", prepared.admin_token),
+            nice=NICE,
         )
     )
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Whoever listens there already would answer in the API's place."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise Refused(
+                "up.port_taken",
+                f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}).",
+                "End the program that listens there, or choose another port with --port.",
+            ) from error
 
 
 def _own(settings: Settings, process: str) -> tuple[str, ...]:
@@ -97,14 +126,19 @@ def _own(settings: Settings, process: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _answers(url: str):
-    """A probe: something answers HTTP there (an answer of 401 is one too)."""
+def _answers(url: str, token: str = ""):
+    """A probe: something answers HTTP there (an answer of 401 is one too); with a ``token``, it
+    must know it."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def probe() -> bool:
         timeout = aiohttp.ClientTimeout(total=2)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as got:
-                return got.status < 500
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(url, headers=headers) as got,
+            ):
+                return got.status == 200 if token else got.status < 500
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
