@@ -32,8 +32,14 @@ COMPONENTS = {"postgres", "nats", "sandbox", "worker", "api", "load generator"}
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """One run of everything, with the generator that every machine has."""
+    before = _running()
     plan = Plan(seconds=1, connections=(8,), payments=30, scale=1, own_generator=True)
-    return asyncio.run(run(plan, lambda words: None))
+    return asyncio.run(run(plan, lambda words: None)) | {"before": before}
+
+
+def _running() -> set[Path]:
+    """Benches of this machine whose engines run: others' may, ours may not."""
+    return set(Path(tempfile.gettempdir()).glob("caiwutong-bench-*/data/run/engines.json"))
 
 
 def row(found: dict[str, Any], name: str) -> dict[str, Any]:
@@ -97,7 +103,7 @@ def test_people_get_one_table(found: dict[str, Any]) -> None:
 
 
 def test_nothing_is_left_behind(found: dict[str, Any]) -> None:
-    assert not list(Path(tempfile.gettempdir()).glob("caiwutong-bench-*/data/run/engines.json"))
+    assert _running() <= found["before"]
 
 
 @pytest.mark.skipif(not has_wrk(), reason="wrk is not on this machine")

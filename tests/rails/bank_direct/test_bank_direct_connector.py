@@ -9,7 +9,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from bank_direct_bank import BANK, NOON, STRANGER, LocalBank
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +33,7 @@ from caiwutong.rails.contract import (
     ReportKind,
     SentInDoubt,
 )
+from support.bank_direct_bank import BANK, NOON, STRANGER, LocalBank
 
 CMB = AccountAtBank("示例集团", "755915671610302", "308584000013", "招商银行深圳分行")
 CITY = AccountAtBank("示例集团", "110090109020417", "313331000014", "杭州银行")

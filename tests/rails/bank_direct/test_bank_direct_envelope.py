@@ -9,7 +9,6 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 import pytest
-from bank_direct_bank import BANK, HUB, NOON, PLAIN, SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from caiwutong.rails.bank_direct import codec, envelope
 from caiwutong.rails.bank_direct.keys import load_keys
 from caiwutong.rails.bank_direct.messages import PayQuery, PayQueryRequest
 from caiwutong.rails.contract import BadMessage
+from support.bank_direct_bank import BANK, HUB, NOON, PLAIN, SHARED
 
 USER = "N003261207"
 QUERY = PayQueryRequest(queries=(PayQuery(business="N02030", reference="20261124ABCDEFGHIJKL"),))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from bank_direct_bank import NOON
 
 from caiwutong.kernel.order import Priority
 from caiwutong.rails.bank_direct import codec, messages, profile, reports
@@ -15,6 +14,7 @@ from caiwutong.rails.bank_direct.account_messages import (
     StatementEntry,
 )
 from caiwutong.rails.contract import NOT_FOUND, BadMessage, ReportKind
+from support.bank_direct_bank import NOON
 
 REQUEST_ID = codec.pay_request_id(NOON, "R1")
 

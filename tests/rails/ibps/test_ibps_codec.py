@@ -10,7 +10,16 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ibps_words import (
+
+from caiwutong.crypto.gm import Sm2PrivateKey
+from caiwutong.kernel.errors import Refused
+from caiwutong.rails.contract import BadMessage
+from caiwutong.rails.ibps import messages as m
+from caiwutong.rails.ibps.codec import MAX_BODY, decode_frames, encode, read_headers, split_frames
+from caiwutong.rails.ibps.header import LENGTH, read_header, write_header
+from caiwutong.rails.ibps.shapes import BY_KIND
+from caiwutong.rails.ibps.signing import KeyRing, NoSignatures, PeerKey, Signer
+from support.ibps_words import (
     AT,
     CENTRE,
     ORIGINAL,
@@ -21,15 +30,6 @@ from ibps_words import (
     seconds,
     word_of,
 )
-
-from caiwutong.crypto.gm import Sm2PrivateKey
-from caiwutong.kernel.errors import Refused
-from caiwutong.rails.contract import BadMessage
-from caiwutong.rails.ibps import messages as m
-from caiwutong.rails.ibps.codec import MAX_BODY, decode_frames, encode, read_headers, split_frames
-from caiwutong.rails.ibps.header import LENGTH, read_header, write_header
-from caiwutong.rails.ibps.shapes import BY_KIND
-from caiwutong.rails.ibps.signing import KeyRing, NoSignatures, PeerKey, Signer
 
 NO = NoSignatures()
 KINDS = sorted(BY_KIND)

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 from aiohttp import web
-from ibps_words import CENTRE, PAYEE, PAYER, SPONSOR
 
 from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
@@ -34,6 +33,7 @@ from caiwutong.rails.ibps import profile
 from caiwutong.rails.ibps.codec import decode_frames, encode, read_headers
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail, one_line
 from caiwutong.rails.ibps.signing import PeerKey
+from support.ibps_words import CENTRE, PAYEE, PAYER, SPONSOR
 
 NOW = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
 OURS = Sm2PrivateKey.from_hex("11" * 32)

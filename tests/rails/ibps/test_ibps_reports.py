@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from ibps_words import AT, CENTRE, ORIGINAL, PAYEE, PAYER, SPONSOR
 
 from caiwutong.rails.contract import NOT_FOUND, Concerning, ReportKind
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps import profile
 from caiwutong.rails.ibps.reports import reports_of
+from support.ibps_words import AT, CENTRE, ORIGINAL, PAYEE, PAYER, SPONSOR
 
 OF_SOMEONE_ELSE = m.Original("20261123ABCDEFGHIJKL", "102290012345")
 OF_A_QUERY = m.Original("20261123ABCDEFGHIJKL", SPONSOR, "ibps.309.001.01")
