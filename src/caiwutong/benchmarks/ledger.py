@@ -37,8 +37,6 @@ from caiwutong.ledger.store import PostgresLedgerStore
 TENANT = "bench"
 ACCOUNTS = 10_000
 BATCH = 4_000
-IN_FLIGHT = 2
-"""Batches under way at once: while one is written, the next one is made ready."""
 
 _FUNDS_FEN = 10_000_000_00
 
@@ -48,7 +46,7 @@ async def bench_ledger(
 ) -> list[Result]:
     """The three rows, measured on a fresh database at ``url``."""
     await asyncio.to_thread(migrate, url)
-    database = await PostgresDatabase.connect(url, name="bench-ledger", max_size=IN_FLIGHT + 1)
+    database = await PostgresDatabase.connect(url, name="bench-ledger", max_size=2)
     try:
         books = _Books(database, accounts, batch)
         await books.open()
@@ -194,20 +192,15 @@ async def _measure_holds(books: _Books, postgres_pid: int, seconds: float) -> Re
 async def _drive(
     name: str, unit: str, piece: Callable[[], Awaitable[int]], postgres_pid: int, seconds: float
 ) -> Result:
-    """Keep ``IN_FLIGHT`` pieces under way for this long; drawing them is part of the time."""
-    took: list[float] = []
-    done = 0
-
-    async def loop(until: float) -> None:
-        nonlocal done
-        while (began := time.perf_counter()) < until:
-            done += await piece()
-            took.append(time.perf_counter() - began)
-
+    """One piece after the other for this long; drawing them is part of the time. A second one at
+    the same moment would only wait for the first one's locks."""
     await piece()  # Plans, caches and connections are warm before the clock starts.
-    roots = {"postgres": postgres_pid}
+    took: list[float] = []
+    done, roots = 0, {"postgres": postgres_pid}
     before, start = cpu_of_trees(roots), time.perf_counter()
-    await asyncio.gather(*(loop(start + seconds) for _ in range(IN_FLIGHT)))
+    while (began := time.perf_counter()) < start + seconds:
+        done += await piece()
+        took.append(time.perf_counter() - began)
     elapsed = time.perf_counter() - start
     cpu = per_piece(before, cpu_of_trees(roots), done)
     return Result(
