@@ -167,6 +167,7 @@ def test_the_parent_killed_leaves_nothing_and_a_restart_completes_what_was_under
     print(f"parent killed: nothing left after {gone:.2f} s")
 
     house.start()
+    house.set_clock(scale=10)  # What was claimed is free again after a minute of business time.
     states = house.wait_until_ended(ids.values(), 90)
 
     assert set(states.values()) == {"completed"}

@@ -351,18 +351,17 @@ class House:
     def wait_until_ended(self, ids: Iterable[str], within_s: float) -> dict[str, str]:
         """Wait until each of these payments has ended; id → state."""
         caller, wanted = self.caller(), set(ids)
+        states = dict.fromkeys(wanted, "not looked at yet")
         end = time.monotonic() + within_s
-        while True:
+        while time.monotonic() < end:
             with contextlib.suppress(*_TROUBLE, AssertionError):
                 found = {p["id"]: p["state"] for p in caller.every("/v1/payments")}
                 states = {each: found.get(each, "missing") for each in wanted}
                 if set(states.values()) <= ENDED:
                     return states
-                assert time.monotonic() < end or not states
-            if time.monotonic() > end:
-                open_ones = {p: s for p, s in states.items() if s not in ENDED}
-                raise AssertionError(f"not ended in {within_s} s: {open_ones}")
             time.sleep(0.3)
+        open_ones = {p: s for p, s in states.items() if s not in ENDED}
+        raise AssertionError(f"not ended in {within_s} s: {open_ones}")
 
     def assert_it_holds(self, ids: Iterable[str] = ()) -> dict[str, Any]:
         """The five promises, asked from outside: the banks' books agree with every payment, none
