@@ -10,7 +10,19 @@ from typing import Any
 import msgspec
 
 from caiwutong.benchmarks import cli as bench
-from caiwutong.cli import audit, demo, imports, init, ledger, migrate, payments, sandbox, serve, up
+from caiwutong.cli import (
+    audit,
+    demo,
+    imports,
+    init,
+    ledger,
+    migrate,
+    payments,
+    records,
+    sandbox,
+    serve,
+    up,
+)
 from caiwutong.cli.common import Shown
 from caiwutong.kernel.errors import CaiwutongError
 from caiwutong.simulation import cli as simulate
@@ -18,6 +30,7 @@ from caiwutong.simulation import cli as simulate
 _ROOMS = (
     up,
     init,
+    records,
     demo,
     payments,
     imports,
