@@ -44,6 +44,22 @@ class Outside:
         port = self.postgres.cluster.port
         return f"postgresql://{name}:{quote(PASSWORD)}@127.0.0.1:{port}/{name}"
 
+    def as_owner(self, *statements: str) -> None:
+        """What the cluster's owner does: make ``caiwutong_app`` where it is missing, and more."""
+
+        async def act() -> None:
+            owner = await asyncpg.connect(self.postgres.url_of("postgres", tcp=True))
+            try:
+                known = "SELECT 1 FROM pg_roles WHERE rolname = 'caiwutong_app'"
+                if not await owner.fetchval(known):
+                    await owner.execute("CREATE ROLE caiwutong_app NOLOGIN")
+                for statement in statements:
+                    await owner.execute(statement)
+            finally:
+                await owner.close()
+
+        self.loop.run(act())
+
     def is_superuser(self, url: str) -> bool:
         async def ask() -> bool:
             connection = await asyncpg.connect(url)
@@ -116,24 +132,14 @@ def test_a_role_made_by_somebody_else_is_used_as_it_is(outside: Outside) -> None
     not grant it."""
     url = outside.database_for_a_plain_role("second")
 
-    async def arrange() -> None:
-        owner = await asyncpg.connect(outside.postgres.url_of("postgres", tcp=True))
-        try:
-            known = await owner.fetchval("SELECT 1 FROM pg_roles WHERE rolname = 'caiwutong_app'")
-            if not known:
-                await owner.execute("CREATE ROLE caiwutong_app NOLOGIN")
-            await owner.execute("GRANT caiwutong_app TO second")
-            await owner.execute("ALTER ROLE second NOCREATEROLE")
-        finally:
-            await owner.close()
-
-    outside.loop.run(arrange())
+    outside.as_owner("GRANT caiwutong_app TO second", "ALTER ROLE second NOCREATEROLE")
 
     assert migrate(url)
 
 
 def test_a_role_that_may_too_little_is_told_what_it_needs(outside: Outside) -> None:
     url = outside.database_for_a_plain_role("third")
+    outside.as_owner()
     with pytest.raises(Refused) as refused:
         migrate(url)
     assert refused.value.code == "db.not_permitted"
