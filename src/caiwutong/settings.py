@@ -35,6 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Networks of your own that webhooks may reach, as CIDR (``10.0.0.0/8``). Without them only
     public addresses are called; ``127.0.0.0/8`` here allows this machine itself."""
 
+    worker_nice: int = 15
+    """How far workers (and the sandbox) stand back for the API when the cores are crowded, 0 to 19:
+    an order is answered first, and what waits is sent as soon as the rush is over."""
+
     @property
     def key_dir(self) -> Path:
         """The vault's key file."""
@@ -75,6 +79,7 @@ def from_environment(env: Mapping[str, str], **overrides: object) -> Settings:
         "database_url": env.get(f"{ENV}DATABASE_URL") or None,
         "nats_url": env.get(f"{ENV}NATS_URL") or None,
         "tenant": env.get(f"{ENV}TENANT", "demo"),
+        "worker_nice": _nice(env.get(f"{ENV}WORKER_NICE", "15")),
         "webhook_networks": _networks(env.get(f"{ENV}WEBHOOK_NETWORKS", "")),
     }
     given |= {name: value for name, value in overrides.items() if value is not None}
@@ -100,6 +105,16 @@ def _networks(text: str) -> tuple[str, ...]:
                 "Set CAIWUTONG_WEBHOOK_NETWORKS to CIDRs separated by commas: 10.0.0.0/8.",
             ) from None
     return named
+
+
+def _nice(text: str) -> int:
+    if not text.isdigit() or int(text) > 19:
+        raise Refused(
+            "settings.bad_nice",
+            f"{text[:16]!r} is no niceness.",
+            "Set CAIWUTONG_WORKER_NICE to a number from 0 to 19.",
+        )
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -34,8 +34,6 @@ SANDBOX_PORT = 18_090
 _SANDBOX_PORTS = 400
 """Each folder has its own among so many ports: a sandbox that starts again must not find another
 installation's in its place."""
-NICE = 5
-"""How far workers and sandbox stand back: under load orders are taken first, then worked off."""
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -66,7 +64,9 @@ async def everything(
             async with open_services(settings, engines.urls, name="seed", pool=2) as services:
                 await seed_demo(services)
         await engines.supervisor.start(
-            ProcessSpec("worker", _own(settings, "worker"), nice=NICE, cwd=str(Path.cwd())),
+            ProcessSpec(
+                "worker", _own(settings, "worker"), nice=settings.worker_nice, cwd=str(Path.cwd())
+            ),
             ProcessSpec(
                 "api",
                 _own(settings, "api"),
@@ -98,7 +98,7 @@ async def _start_sandbox(
             argv,
             # Only our own sandbox knows this token; another one may have taken the port.
             ready=_answers(f"http://127.0.0.1:{port}/admin/faults", prepared.admin_token),
-            nice=NICE,
+            nice=settings.worker_nice,
         )
     )
 
