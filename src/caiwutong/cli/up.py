@@ -27,6 +27,7 @@ from caiwutong.engines.home import free_port
 from caiwutong.kernel.clock import SharedClock
 from caiwutong.kernel.errors import Refused
 from caiwutong.sandbox.setup import prepare
+from caiwutong.sandbox.world import load_world
 from caiwutong.settings import Settings
 from caiwutong.wiring import Services, open_services
 
@@ -155,8 +156,6 @@ async def curl_for(services: Services) -> str:
     credentials = load_credentials(services.settings.data_dir)
     async with services.database.transaction() as tx:
         accounts = await services.bank_accounts.all_for_rail(tx, services.settings.tenant, "ibps")
-    from caiwutong.sandbox.world import load_world
-
     world = load_world(services.settings.sandbox_dir / "world.json")
     payee = next(p for p in world.payees if p.condition == "ok")
     body = (
@@ -176,10 +175,7 @@ async def curl_for(services: Services) -> str:
 async def _up(arguments: argparse.Namespace) -> Shown:
     settings = settings_of(arguments)
     told = asyncio.ensure_future(until_told_to_stop())
-    starting = asyncio.ensure_future(
-        _announce(settings, arguments.faults, sandbox=not arguments.no_sandbox, told=told)
-    )
-    await starting
+    await _announce(settings, arguments.faults, sandbox=not arguments.no_sandbox, told=told)
     return Shown({"stopped": True}, "")
 
 
