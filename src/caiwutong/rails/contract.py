@@ -159,6 +159,42 @@ class StatementPage(msgspec.Struct, frozen=True):
     more: bool
 
 
+class NoticeKind(StrEnum):
+    """What a network announces to everybody, beside what it says of single payments."""
+
+    LIMIT = "limit"
+    """The most one payment may carry changes (ccms.926, IBPS 909)."""
+    SYSTEM_DAY = "system_day"
+    """Which day the system works on, and whether it is a working day (ccms.801)."""
+    OUTAGE = "outage"
+    """The system, or a part of it, stops for a while (ccms.809)."""
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """An announcement of a network (系统通知), translated and not yet applied: what follows from it
+    is decided by ``rails.catalog``. A rail that has such messages offers
+    ``notices(raw) -> list[Notice]`` beside ``decode(raw)``; bytes without one give an empty list.
+    """
+
+    kind: NoticeKind
+    rail: str
+    at: datetime
+    """When the network said it, aware UTC."""
+    effective_from: datetime
+    effective_until: datetime | None = None
+    """The first moment at which it no longer holds; None: until another notice."""
+    limit_fen: int | None = None
+    """LIMIT: the most one payment may carry."""
+    day: date | None = None
+    """SYSTEM_DAY: the day in China that the system works on."""
+    working_day: bool | None = None
+    """SYSTEM_DAY: whether that day is a working day; None: the message does not say."""
+    words: str = ""
+    """The network's own words."""
+    message_id: str
+    """The message that carried it: the evidence, and the key against applying it twice."""
+
+
 class BadMessage(Refused):
     """Bytes from outside that are not a well-formed, well-signed message. Nothing was done."""
 
