@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -264,3 +265,28 @@ def test_the_world_is_the_same_for_the_same_seed_and_has_what_was_promised() -> 
         "closed": 6,
         "wrong_name": 6,
     }
+
+
+def test_books_of_an_earlier_version_get_the_columns_they_lack(tmp_path: Path) -> None:
+    network = Network(tmp_path, WORLD, ManualClock(AT), Faults(Plan()))
+    network.open_books()
+    payer, payee = PAYERS[0], PAYEES[0]
+    order = Instruction(
+        WORLD.sponsor, "OLD", payer.account, payer.name, payee.account, payee.name,
+        payee.bank_code, 1_00,
+    )  # fmt: skip
+    network.pay(order, WORLD.sponsor)
+    network.close()
+    for name, table, columns in (
+        ("centre.db", "transfers", ("system",)),
+        ("centre.db", "rounds", ("system",)),
+        (f"bank-{WORLD.sponsor}.db", "executions", ("system", "message_id")),
+    ):
+        with sqlite3.connect(tmp_path / name) as db:
+            for column in columns:
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    again = Network(tmp_path, WORLD, ManualClock(AT), Faults(Plan()))
+    assert again.net() == 1
+    (old,) = again.books[WORLD.sponsor].facts(0, 10)
+    assert (old[0].status, old[0].reference, old[0].system) == ("executed", "OLD", "")
+    again.close()

@@ -80,7 +80,9 @@ class Book(BookReader):
 
     # -- payments out
 
-    def begin(self, order: Instruction, at: datetime) -> tuple[Execution, bool]:
+    def begin(
+        self, order: Instruction, at: datetime, *, system: str = "", message_id: str = ""
+    ) -> tuple[Execution, bool]:
         """Take an instruction: debit the payer into clearing (``pending``) or refuse it
         (``rejected`` with its code). The second value is False when the reference was known:
         then nothing is done, and the first execution is given."""
@@ -88,31 +90,54 @@ class Book(BookReader):
         if known is not None:
             return known, False
         code = self._check_payer(order)
-        return self._note(order, code, at, words_of(code)), True
+        return self._note(order, code, at, words_of(code), system, message_id), True
 
-    def refuse(self, order: Instruction, code: str, words: str, at: datetime) -> Execution:
+    def refuse(
+        self,
+        order: Instruction,
+        code: str,
+        words: str,
+        at: datetime,
+        *,
+        system: str = "",
+        message_id: str = "",
+    ) -> Execution:
         """Note an instruction that is refused before any money is looked at."""
         known = self.execution(order.originator, order.reference)
-        return known if known is not None else self._note(order, code, at, words)
+        if known is not None:
+            return known
+        return self._note(order, code, at, words, system, message_id)
 
-    def _note(self, order: Instruction, code: str, at: datetime, words: str) -> Execution:
+    def _note(
+        self,
+        order: Instruction,
+        code: str,
+        at: datetime,
+        words: str,
+        system: str = "",
+        message_id: str = "",
+    ) -> Execution:
         status = REJECTED if code else PENDING
         stamp = at.timestamp()
         done = self.write(
             "INSERT INTO executions (originator, reference, payer_account, payer_name,"
             " payee_account, payee_name, payee_bank, amount_fen, purpose, status, code, words,"
-            " fee_fen, received_at, decided_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0,?,?)",
+            " fee_fen, received_at, decided_at, system, message_id)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?)",
             *order,
             status,
             code,
             words,
             stamp,
             stamp if code else None,
+            system,
+            message_id,
         )
         if not code:
             self._move(order.payer_account, -order.amount_fen, "payment", order, order.purpose, at)
         seq = int(done.lastrowid or 0)
-        return Execution(seq, *order, status, code, words, 0, stamp, stamp if code else None)
+        decided = stamp if code else None
+        return Execution(seq, *order, status, code, words, 0, stamp, decided, system, message_id)
 
     def _check_payer(self, order: Instruction) -> str:
         payer = self.account(order.payer_account)
@@ -221,6 +246,16 @@ class Book(BookReader):
             at,
         )
         return True
+
+    def credited(self, originator: str, reference: str) -> bool:
+        """Whether this bank has credited the payee of this transfer already."""
+        return bool(
+            self.read(
+                "SELECT 1 FROM credits WHERE originator = ? AND reference = ?",
+                originator,
+                reference,
+            )
+        )
 
     def begin_return(self, original: Instruction, order: Instruction, at: datetime) -> bool:
         """Take the credited money of ``original`` back out of the payee's account into clearing,

@@ -1,5 +1,7 @@
 """The clearing centre's own records: transfers, netting rounds, positions, in one SQLite file.
 
+Each transfer belongs to one clearing system (IBPS, BEPS …), and each system nets by itself; what
+the banks owe each other in the end is settled for all of them together.
 It promises that a transfer (unique by originator and reference) walks one way only:
 PR00 forwarded → PR10 confirmed → PR03 netted → PR04 settled, or ends as PR09 refused or PR08
 revoked, and that revoking is possible until netting and never after. It moves no money itself:
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 
 from caiwutong.kernel.clock import china_date
 from caiwutong.sandbox.codes import REVOKED_CODE, words_of
+from caiwutong.sandbox.columns import grow
 from caiwutong.sandbox.entries import (
     Instruction,
 )
@@ -28,6 +31,8 @@ FORWARDED, CONFIRMED, REFUSED, REVOKED, NETTED, SETTLED = (
     "PR04",
 )
 CREDIT, RETURN = "A100", "A105"
+IBPS = "ibps"
+"""The clearing system of a transfer that names no other."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS transfers (
@@ -39,6 +44,7 @@ CREATE TABLE IF NOT EXISTS transfers (
   message_id TEXT NOT NULL, message_day TEXT NOT NULL,
   status TEXT NOT NULL, code TEXT NOT NULL, words TEXT NOT NULL, round INTEGER,
   received_at REAL NOT NULL, decided_at REAL, return_due_at REAL,
+  system TEXT NOT NULL DEFAULT 'ibps',
   UNIQUE (originator, reference));
 CREATE INDEX IF NOT EXISTS transfers_unanswered ON transfers (seq) WHERE status = 'PR00';
 CREATE INDEX IF NOT EXISTS transfers_confirmed ON transfers (seq) WHERE status = 'PR10';
@@ -48,7 +54,8 @@ CREATE INDEX IF NOT EXISTS transfers_return ON transfers (return_due_at)
 CREATE TABLE IF NOT EXISTS rounds (
   round INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, day TEXT NOT NULL,
   transfers INTEGER NOT NULL, amount_fen INTEGER NOT NULL,
-  booked INTEGER NOT NULL DEFAULT 0, settled INTEGER NOT NULL DEFAULT 0);
+  booked INTEGER NOT NULL DEFAULT 0, settled INTEGER NOT NULL DEFAULT 0,
+  system TEXT NOT NULL DEFAULT 'ibps');
 CREATE TABLE IF NOT EXISTS positions (
   bank TEXT PRIMARY KEY, net_fen INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settlements (
@@ -100,6 +107,8 @@ class Transfer(NamedTuple):
     received_at: float
     decided_at: float | None
     return_due_at: float | None
+    system: str = IBPS
+    """The clearing system that carries it."""
 
     @property
     def order(self) -> Instruction:
@@ -117,6 +126,7 @@ class Round(NamedTuple):
     amount_fen: int
     booked: int
     settled: int
+    system: str = IBPS
 
 
 class Centre:
@@ -129,6 +139,8 @@ class Centre:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;"
             "PRAGMA wal_autocheckpoint=4000;" + _SCHEMA
         )
+        for table in ("transfers", "rounds"):
+            grow(self._db, table, system="TEXT NOT NULL DEFAULT 'ibps'")
         self.dirty = False
 
     def write(self, sql: str, *values: Any) -> sqlite3.Cursor:
@@ -177,13 +189,16 @@ class Centre:
         kind: str = CREDIT,
         original: tuple[str, str] = ("", ""),
         message_id: str = "",
+        system: str = IBPS,
     ) -> Transfer:
-        """Take a transfer (PR00). Its key must be new."""
+        """Take a transfer (PR00). Its key must be new. ``message_id`` is the message it travels
+        in, which may carry others as well."""
         done = self.write(
             "INSERT INTO transfers (kind, originator, reference, payer_account, payer_name,"
             " payee_account, payee_name, payee_bank, amount_fen, purpose, payer_bank,"
             " original_originator, original_reference, message_id, message_day, status, code,"
-            " words, received_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'PR00','','',?)",
+            " words, received_at, system)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'PR00','','',?,?)",
             kind,
             *order,
             payer_bank,
@@ -191,6 +206,7 @@ class Centre:
             message_id,
             f"{china_date(at):%Y%m%d}",
             at.timestamp(),
+            system,
         )
         found = self._one("SELECT * FROM transfers WHERE seq = ?", done.lastrowid)
         assert found is not None
@@ -232,24 +248,26 @@ class Centre:
 
     # -- rounds
 
-    def net(self, at: datetime) -> list[Transfer]:
-        """Close a netting round: every confirmed transfer becomes PR03, irrevocably. Gives those
-        transfers; empty when there was nothing, and then no round is written."""
-        waiting = int(
-            self._db.execute("SELECT count(*) FROM transfers WHERE status = 'PR10'").fetchone()[0]
-        )
-        if not waiting:
+    def net(self, at: datetime, system: str = IBPS) -> list[Transfer]:
+        """Close a netting round of one system: its confirmed transfers become PR03, irrevocably.
+        Gives those transfers; empty when there was nothing, and then no round is written."""
+        confirmed = "FROM transfers WHERE status = 'PR10' AND system = ?"
+        if not self._db.execute(f"SELECT 1 {confirmed} LIMIT 1", (system,)).fetchone():
             return []
         number = self.write(
-            "INSERT INTO rounds (at, day, transfers, amount_fen) SELECT ?, ?, count(*),"
-            " coalesce(sum(amount_fen), 0) FROM transfers WHERE status = 'PR10'",
+            "INSERT INTO rounds (at, day, transfers, amount_fen, system)"
+            f" SELECT ?, ?, count(*), coalesce(sum(amount_fen), 0), ? {confirmed}",
             at.timestamp(),
             china_date(at).isoformat(),
+            system,
+            system,
         ).lastrowid
         self.write(
-            "UPDATE transfers SET status = 'PR03', round = ?, decided_at = ? WHERE status = 'PR10'",
+            "UPDATE transfers SET status = 'PR03', round = ?, decided_at = ?"
+            " WHERE status = 'PR10' AND system = ?",
             number,
             at.timestamp(),
+            system,
         )
         for statement in (_DEBIT_POSITIONS, _CREDIT_POSITIONS):
             self.write(statement, number)
@@ -307,6 +325,18 @@ class Centre:
     def positions(self) -> dict[str, int]:
         """Each bank's net debt to the others since the last clearing, in fen; sums to zero."""
         return {b: int(n) for b, n in self._db.execute("SELECT bank, net_fen FROM positions")}
+
+    def exposure_fen(self, bank: str, system: str) -> int:
+        """What this bank owes the others through one system and has not settled: everything of
+        its customers under way, and what is netted, less what is netted in its favour."""
+        (debt,) = self._db.execute(
+            "SELECT coalesce(sum(CASE WHEN payer_bank = ?1 THEN amount_fen"
+            "  WHEN status = 'PR03' THEN -amount_fen ELSE 0 END), 0)"
+            " FROM transfers WHERE system = ?2 AND status IN ('PR00', 'PR10', 'PR03')"
+            " AND ?1 IN (payer_bank, payee_bank) AND payer_bank != payee_bank",
+            (bank, system),
+        ).fetchone()
+        return int(debt)
 
     def rounds(self, limit: int = 20) -> list[Round]:
         """The latest rounds, newest first."""

@@ -80,6 +80,10 @@ class Execution(NamedTuple):
     received_at: float
     """Business time, seconds since the epoch."""
     decided_at: float | None
+    system: str = ""
+    """The clearing system it was sent over; empty where none is asked for."""
+    message_id: str = ""
+    """The message it arrived in, where that carries others as well."""
 
     @property
     def instruction(self) -> Instruction:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,6 +19,7 @@ from caiwutong.kernel.clock import Clock, china_date
 from caiwutong.sandbox.books import Book
 from caiwutong.sandbox.centre import (
     CREDIT,
+    IBPS,
     NETTED,
     REFUSED,
     RETURN,
@@ -101,6 +103,8 @@ class Network:
         self.netting_s = netting_s
         self.clearing_s = clearing_s
         self.fronts: list[Front] = []
+        self.credits_at_acceptance: Callable[[Transfer], bool] = lambda transfer: False
+        """Whether the payee's bank credits its customer when it says yes, before the netting."""
         now = clock.now().timestamp()
         self._next_net = now + netting_s
         self._next_clear = now + clearing_s
@@ -150,16 +154,21 @@ class Network:
         *,
         channel: str = "",
         message_id: str = "",
+        system: str = IBPS,
         inside: bool = False,
     ) -> Paid:
-        """Take an order at the payer's bank and send it on its way. ``inside``: within one bank,
-        booked at once without the centre. Idempotent by (originator, reference)."""
+        """Take an order at the payer's bank and send it on its way over a clearing system.
+        ``inside``: within one bank, booked at once without the centre. Idempotent by (originator,
+        reference)."""
         at = self.clock.now()
         book = self.books[payer_bank]
         if order.payee_bank not in self.books:
             words = f"收款行 {order.payee_bank} 不存在"
-            return Paid(book.refuse(order, CENTRE_CHECK, words, at), None, True)
-        execution, first = book.begin(order, at)
+            refused = book.refuse(
+                order, CENTRE_CHECK, words, at, system=system, message_id=message_id
+            )
+            return Paid(refused, None, True)
+        execution, first = book.begin(order, at, system=system, message_id=message_id)
         if not first:
             transfer = self.centre.transfer(order.originator, order.reference)
             return Paid(execution, transfer, False)
@@ -167,7 +176,7 @@ class Network:
             return Paid(execution, None, True)
         if inside:
             return Paid(self._pay_inside(book, order, at), None, True)
-        transfer = self.centre.submit(order, payer_bank, at, message_id=message_id)
+        transfer = self.centre.submit(order, payer_bank, at, message_id=message_id, system=system)
         transfer = self.forward(transfer, channel)
         if transfer.status == REFUSED:
             execution = book.execution(order.originator, order.reference) or execution
@@ -205,6 +214,9 @@ class Network:
 
     def _ask(self, transfer: Transfer) -> Transfer:
         book = self.books[transfer.payee_bank]
+        if book.credited(transfer.originator, transfer.reference):
+            # Credited at acceptance, and then the centre's note of the yes was lost in a kill.
+            return self._decide(transfer, "", "")
         code = book.check_payee(transfer.payee_account, transfer.payee_name)
         return self._decide(transfer, code, words_of(code))
 
@@ -224,6 +236,8 @@ class Network:
             self.books[transfer.payer_bank].undo(
                 transfer.originator, transfer.reference, REJECTED, code, words, at
             )
+        elif self.credits_at_acceptance(answered):
+            self._credit_payee(answered, at)
         return answered
 
     def tell_answered(self, transfer: Transfer) -> None:
@@ -233,10 +247,13 @@ class Network:
 
     def revoke(self, originator: str, reference: str) -> tuple[bool, Transfer | None]:
         """Take a payment back (撤销). True when it is (or already was) revoked; False with the
-        transfer as it stands when it is too late, with None when it is not known."""
+        transfer as it stands when it is too late (netted, or the payee has the money already),
+        with None when it is not known."""
         transfer = self.centre.transfer(originator, reference)
         if transfer is None:
             return False, None
+        if self.books[transfer.payee_bank].credited(originator, reference):
+            return False, transfer
         at = self.clock.now()
         revoked = self.centre.revoke(transfer, at)
         if revoked is None:
@@ -250,12 +267,13 @@ class Network:
 
     # -- rounds
 
-    def net(self) -> int:
-        """Close a netting round now; gives how many transfers it made final."""
+    def net(self, system: str = IBPS) -> int:
+        """Close a netting round of this system now; gives how many transfers it made final."""
         self.commits.flush()
         at = self.clock.now()
-        self._next_net = at.timestamp() + self.netting_s
-        transfers = self.centre.net(at)
+        if system == IBPS:
+            self._next_net = at.timestamp() + self.netting_s
+        transfers = self.centre.net(at, system)
         if not transfers:
             return 0
         self.centre.commit()
@@ -281,8 +299,12 @@ class Network:
             payee.credit(transfer.order, "return", transfer.original_reference, at)
             payee.mark_returned(transfer.original_originator, transfer.original_reference)
         else:
-            own = not transfer.originator.endswith(COUNTER)
-            payee.credit(transfer.order, "incoming", transfer.reference if own else "", at)
+            self._credit_payee(transfer, at)
+
+    def _credit_payee(self, transfer: Transfer, at: datetime) -> None:
+        own = not transfer.originator.endswith(COUNTER)
+        shown = transfer.reference if own else ""
+        self.books[transfer.payee_bank].credit(transfer.order, "incoming", shown, at)
 
     def _plan_return(self, transfer: Transfer, at: datetime) -> None:
         if transfer.kind != CREDIT or transfer.originator.endswith(COUNTER):
@@ -342,6 +364,7 @@ class Network:
             kind=RETURN,
             original=(transfer.originator, transfer.reference),
             message_id=order.reference,
+            system=transfer.system,
         )
         self.centre.answer(back, "", "", at)
         return ""

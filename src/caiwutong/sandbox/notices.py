@@ -51,7 +51,9 @@ class Notices:
 
     def answered(self, transfer: Transfer) -> None:
         """A 102 that did not come with the response."""
-        if transfer.originator != self._code or self._strike(FaultKind.LOST_NOTICE, transfer):
+        if transfer.originator != self._code or transfer.system != CHANNEL:
+            return
+        if self._strike(FaultKind.LOST_NOTICE, transfer):
             return
         message = answer_of(transfer)
         self.push(message)
@@ -88,7 +90,11 @@ class Notices:
     # -- words
 
     def _told(self, transfers: Iterable[Transfer]) -> list[Transfer]:
-        ours = [each for each in transfers if self._code in (each.payer_bank, each.payee_bank)]
+        ours = [
+            each
+            for each in transfers
+            if each.system == CHANNEL and self._code in (each.payer_bank, each.payee_bank)
+        ]
         return [
             each
             for each in ours

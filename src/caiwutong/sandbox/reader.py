@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from caiwutong.sandbox.columns import grow
 from caiwutong.sandbox.entries import CLEARING, FEES, RESERVE, Account, Execution, Line
 
 _SCHEMA = """
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS executions (
   payee_name TEXT NOT NULL, payee_bank TEXT NOT NULL, amount_fen INTEGER NOT NULL,
   purpose TEXT NOT NULL, status TEXT NOT NULL, code TEXT NOT NULL, words TEXT NOT NULL,
   fee_fen INTEGER NOT NULL, received_at REAL NOT NULL, decided_at REAL,
+  system TEXT NOT NULL DEFAULT '', message_id TEXT NOT NULL DEFAULT '',
   UNIQUE (originator, reference));
 CREATE INDEX IF NOT EXISTS executions_pending ON executions (seq) WHERE status = 'pending';
 CREATE TABLE IF NOT EXISTS credits (
@@ -55,6 +57,8 @@ class BookReader:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
             "PRAGMA wal_autocheckpoint=4000;" + _SCHEMA
         )
+        empty = "TEXT NOT NULL DEFAULT ''"
+        grow(self._db, "executions", system=empty, message_id=empty)
         self.dirty = False
         for internal in (CLEARING, RESERVE, FEES):
             self.write(

@@ -12,7 +12,7 @@ import logging
 from itertools import groupby
 
 from caiwutong.sandbox.books import Book
-from caiwutong.sandbox.centre import FORWARDED, REFUSED, Transfer
+from caiwutong.sandbox.centre import FORWARDED, IBPS, REFUSED, Transfer
 from caiwutong.sandbox.centre import REVOKED as TAKEN_BACK
 from caiwutong.sandbox.codes import OTHER
 from caiwutong.sandbox.entries import REJECTED, REVOKED, Execution
@@ -55,7 +55,13 @@ def _take_up(network: Network, code: str, book: Book, execution: Execution) -> i
             # The bank's own idea: nobody else has heard of it.
             book.undo(order.originator, order.reference, REJECTED, OTHER, "系统中断", at)
         else:
-            network.centre.submit(order, code, at, message_id=order.reference)
+            network.centre.submit(
+                order,
+                code,
+                at,
+                message_id=execution.message_id or order.reference,
+                system=execution.system or IBPS,
+            )
         return 1
     if transfer.status in (REFUSED, TAKEN_BACK):
         status = REVOKED if transfer.status == TAKEN_BACK else REJECTED
