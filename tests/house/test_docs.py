@@ -72,8 +72,8 @@ def test_decisions_are_numbered_without_gap() -> None:
 class TestErrorCodes:
     SHARED = frozenset(
         {
-            "bank_accounts.not_found", "money.not_positive", "money.unknown_currency",
-            "payment.wrong_state",
+            "bank_accounts.not_found", "imports.currency_not_cny", "imports.too_wide",
+            "money.not_positive", "money.unknown_currency", "payment.wrong_state",
         }
     )  # fmt: skip
     """Codes that two rooms give, because they mean the same thing in both."""

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from caiwutong.imports import accounts, amounts, cells, dates
-from caiwutong.imports.model import DateOrder, Raw, Read
 from caiwutong.kernel.errors import Refusal
+from caiwutong.sheets import accounts, amounts, cells, dates
+from caiwutong.sheets.model import DateOrder, Raw, Read
 
 
 def value(read: Read[object] | Refusal) -> object:

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from caiwutong.imports.cells import text
-from caiwutong.imports.model import Field, Raw
+from caiwutong.imports.model import Field
 from caiwutong.kernel.errors import Refusal
+from caiwutong.sheets.cells import text
+from caiwutong.sheets.model import Raw
 
 TITLES: dict[Field, str] = {
     Field.ROW_KEY: "流水号",

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterable
 
 from caiwutong.imports.records import RowOutcome, Status
+from caiwutong.sheets.writer import harmless
 
 HEADER = ("行号", "结果", "流水号", "列", "原因", "处理办法", "代码", "付款编号")
 WORDS = {
@@ -21,7 +22,6 @@ WORDS = {
     Status.NOTED: "已受理,请核对",
     Status.LEFT_OUT: "非付款行",
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def outcomes_csv(rows: Iterable[RowOutcome]) -> bytes:
@@ -33,7 +33,7 @@ def outcomes_csv(rows: Iterable[RowOutcome]) -> bytes:
         payment = "" if row.payment_id is None else str(row.payment_id)
         for problem in row.problems:
             writer.writerow(
-                _harmless(cell)
+                harmless(cell)
                 for cell in (
                     str(row.row_no),
                     WORDS[row.status],
@@ -46,7 +46,3 @@ def outcomes_csv(rows: Iterable[RowOutcome]) -> bytes:
                 )
             )
     return out.getvalue().encode("utf-8-sig")
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

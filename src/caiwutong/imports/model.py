@@ -2,27 +2,22 @@
 
 A file becomes ``SourceRow``s (columns known, cells raw), a row becomes a ``Line`` (a frozen
 ``PaymentOrder`` with its row key) or a ``BadRow`` (every problem of the row, with cause and cure).
-All of it is values; nothing here reads a file or touches a store. Next: ``cells.py`` for the rules
-of cells, ``rows.py`` for the rules of one row.
+All of it is values; nothing here reads a file or touches a store. Next: ``sheets/cells.py`` for the
+rules of cells, ``rows.py`` for the rules of one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.order import PaymentOrder
-
-Raw: TypeAlias = str | int | float | bool | date | datetime | time | timedelta | None
-"""A cell as the file holds it. CSV and XML give text; spreadsheets give types."""
-
-T = TypeVar("T")
+from caiwutong.sheets.model import Raw
 
 
 class Field(StrEnum):
@@ -46,22 +41,6 @@ class Field(StrEnum):
     PROJECT = "project"
     BUDGET = "budget"
     ROW_KEY = "row_key"
-
-
-class DateOrder(StrEnum):
-    """How a file writes dates that end with the year."""
-
-    DAY_FIRST = "day_first"
-    MONTH_FIRST = "month_first"
-    UNKNOWN = "unknown"
-    """Nothing in the file decides it: ambiguous dates are refused."""
-
-
-class Read(msgspec.Struct, Generic[T], frozen=True):
-    """A cell that was understood, and in words what was repaired to do so (empty: nothing)."""
-
-    value: T
-    note: str = ""
 
 
 class SourceRow(msgspec.Struct, frozen=True):

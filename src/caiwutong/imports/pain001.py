@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from caiwutong.imports.columns import Layout
-from caiwutong.imports.model import DateOrder, Field, Raw, SourceRow
+from caiwutong.imports.model import Field, SourceRow
 from caiwutong.kernel.errors import Refusal, Refused
 from caiwutong.rails.contract import BadMessage
 from caiwutong.rails.xml import parse
+from caiwutong.sheets.model import DateOrder, Raw
 
 Element = Any
 """An lxml element; lxml ships no types."""

@@ -17,14 +17,15 @@ from typing import Protocol
 import msgspec
 
 from caiwutong.imports import columns, pain001
-from caiwutong.imports.accounts import rounded_column
-from caiwutong.imports.cells import is_blank, text
 from caiwutong.imports.columns import Layout
-from caiwutong.imports.csv_reader import CsvFile
-from caiwutong.imports.dates import date_order
-from caiwutong.imports.model import DateOrder, Field, Raw, SourceRow
-from caiwutong.imports.spreadsheet import Head, Workbook
+from caiwutong.imports.model import Field, SourceRow
 from caiwutong.kernel.errors import Refusal, Refused
+from caiwutong.sheets.accounts import rounded_column
+from caiwutong.sheets.cells import is_blank, text
+from caiwutong.sheets.csv_reader import CsvFile
+from caiwutong.sheets.dates import date_order
+from caiwutong.sheets.model import DateOrder, Raw
+from caiwutong.sheets.spreadsheet import Head, Workbook
 
 MAX_BYTES = 64 << 20
 MAX_ROWS = 200_000

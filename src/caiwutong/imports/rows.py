@@ -11,27 +11,17 @@ from __future__ import annotations
 from datetime import date
 from typing import TypeVar
 
-from caiwutong.imports import cells as rules
-from caiwutong.imports.accounts import account_number, bank_code, zeros_lost
-from caiwutong.imports.amounts import amount_fen
 from caiwutong.imports.columns import TITLES
-from caiwutong.imports.dates import execution_date
-from caiwutong.imports.model import (
-    BadRow,
-    DateOrder,
-    Directory,
-    Field,
-    Line,
-    OwnAccount,
-    Problem,
-    Raw,
-    Read,
-    SourceRow,
-)
+from caiwutong.imports.model import BadRow, Directory, Field, Line, OwnAccount, Problem, SourceRow
 from caiwutong.imports.readers import Source
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.masking import mask_account
 from caiwutong.kernel.order import Party, PaymentOrder, Priority, References
+from caiwutong.sheets import cells as rules
+from caiwutong.sheets.accounts import account_number, bank_code, zeros_lost
+from caiwutong.sheets.amounts import amount_fen
+from caiwutong.sheets.dates import execution_date
+from caiwutong.sheets.model import DateOrder, Raw, Read
 
 T = TypeVar("T")
 

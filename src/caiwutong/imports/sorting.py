@@ -15,7 +15,6 @@ from uuid import UUID
 
 import msgspec
 
-from caiwutong.imports.cells import shown
 from caiwutong.imports.columns import TITLES
 from caiwutong.imports.model import BadRow, Field, Line, Problem
 from caiwutong.imports.readers import LeftOut
@@ -23,6 +22,7 @@ from caiwutong.imports.records import RowOutcome, Status
 from caiwutong.kernel.masking import mask_account
 from caiwutong.kernel.money import yuan
 from caiwutong.kernel.order import canonical_order
+from caiwutong.sheets.cells import shown
 
 KEY_LENGTH = 6
 """A key shorter than this, or a plain number this short, numbers the rows of one file only."""

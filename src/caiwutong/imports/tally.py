@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from caiwutong.imports.amounts import amount_fen
-from caiwutong.imports.model import Directory, Line, OwnAccount, Read
+from caiwutong.imports.model import Directory, Line, OwnAccount
 from caiwutong.imports.readers import LeftOut, Source
 from caiwutong.imports.records import Report, RowOutcome, Shortfall, Status, Total
 from caiwutong.imports.sorting import Ready
 from caiwutong.kernel.masking import mask_account
 from caiwutong.kernel.money import yuan
+from caiwutong.sheets.amounts import amount_fen
+from caiwutong.sheets.model import Read
 
 FIRST_PROBLEMS = 100
 

@@ -14,8 +14,8 @@ import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from caiwutong.imports.model import Raw
 from caiwutong.kernel.errors import Refused
+from caiwutong.sheets.model import Raw
 
 MAX_FIELD = 131_072
 """Characters of one field: Python's own limit for the csv module."""

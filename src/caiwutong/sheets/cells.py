@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-from caiwutong.imports.model import Raw, Read
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.masking import mask_words
 from caiwutong.kernel.money import CNY
+from caiwutong.sheets.model import Raw, Read
 
 MAX_CELL = 1_000
 """Characters in one cell of a payment file; more is not a payment."""

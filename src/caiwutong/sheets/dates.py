@@ -10,9 +10,9 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 
-from caiwutong.imports.cells import excel_error, is_blank, shown, text
-from caiwutong.imports.model import DateOrder, Raw, Read
 from caiwutong.kernel.errors import Refusal
+from caiwutong.sheets.cells import excel_error, is_blank, shown, text
+from caiwutong.sheets.model import DateOrder, Raw, Read
 
 _YMD = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})\s*日?")
 _ENDING_IN_YEAR = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})")

@@ -12,10 +12,10 @@ import unicodedata
 from datetime import date, time, timedelta
 from decimal import Decimal, InvalidOperation
 
-from caiwutong.imports.cells import SCIENTIFIC, excel_error, is_blank, shown, text
-from caiwutong.imports.model import Raw, Read
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.money import CNY, check_amount
+from caiwutong.sheets.cells import SCIENTIFIC, excel_error, is_blank, shown, text
+from caiwutong.sheets.model import Raw, Read
 
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")

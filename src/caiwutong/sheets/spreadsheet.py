@@ -22,8 +22,8 @@ from typing import Any, cast
 
 import msgspec
 
-from caiwutong.imports.model import Raw
 from caiwutong.kernel.errors import Refused
+from caiwutong.sheets.model import Raw
 
 _CHILD = Path(__file__).with_name("spreadsheet_child.py")
 _FRESH = "Copy the rows into a new workbook (values only) and save it as .xlsx, or save as CSV."

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from datetime import date, time, timedelta
 from functools import lru_cache
 
-from caiwutong.imports.cells import SCIENTIFIC, digits_lost, excel_error, is_blank, shown, text
-from caiwutong.imports.model import Raw, Read
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.identifiers import check_bank_code, compact
 from caiwutong.kernel.masking import mask_account
+from caiwutong.sheets.cells import SCIENTIFIC, digits_lost, excel_error, is_blank, shown, text
+from caiwutong.sheets.model import Raw, Read
 
 _ACCOUNT = re.compile(r"[0-9A-Z]{5,34}")
 _DIGITS = re.compile(r"[0-9]{5,34}")
