@@ -119,6 +119,21 @@ class Calendar(msgspec.Struct, frozen=True):
             worked=busy | {day: "调休" for day in worked},
         )
 
+    def with_change(
+        self, version: str, free: Mapping[date, str], worked: Iterable[date]
+    ) -> Calendar:
+        """A new version in which only the days named are other than they were: a notice changed in
+        mid-year, as for the Spring Festival of 2020. A year that was unknown stays unknown."""
+        busy = frozenset(worked)
+        kept = {day: name for day, name in self.holidays.items() if day not in busy}
+        kept_busy = {day: name for day, name in self.worked.items() if day not in free}
+        return Calendar(
+            version=version,
+            years=self.years,
+            holidays=kept | dict(free),
+            worked=kept_busy | {day: "调休" for day in busy if day.weekday() >= 5},
+        )
+
     def _assume(self, day: date) -> Day:
         unknown = YearUnknown(day.year, min(self.years, default=0), max(self.years, default=0))
         named = self.holidays.get(day)

@@ -15,7 +15,7 @@ from uuid import UUID
 from caiwutong.audit.model import Event as LogEvent
 from caiwutong.audit.model import canonical_json
 from caiwutong.db.database import Database, Tx
-from caiwutong.kernel.clock import Clock, china_date
+from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import Refusal, Refused
 from caiwutong.kernel.ids import Ids, reference
 from caiwutong.ledger.model import Keep, Operation, Void
@@ -24,7 +24,15 @@ from caiwutong.payments import rules
 from caiwutong.payments.events import happened
 from caiwutong.payments.intake import open_payee
 from caiwutong.payments.model import DISPATCH_LEASE, AttemptRow, PaymentRow, Task, Work
-from caiwutong.payments.ports import Accounts, Log, OwnAccount, Rails, Seal
+from caiwutong.payments.ports import (
+    Accounts,
+    CatalogOf,
+    Log,
+    OwnAccount,
+    Rails,
+    Seal,
+    shipped_catalog,
+)
 from caiwutong.payments.settlement import Applied, silence
 from caiwutong.payments.states import Event, State, Step, follow
 from caiwutong.payments.store import PaymentStore
@@ -151,6 +159,7 @@ class Dispatch:
         seal: Seal,
         rails: Rails,
         courier: Courier,
+        catalog: CatalogOf = shipped_catalog,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -162,6 +171,7 @@ class Dispatch:
         self._seal = seal
         self._rails = rails
         self._courier = courier
+        self._catalog = catalog
         self._clock = clock
         self._ids = ids
 
@@ -195,7 +205,7 @@ class Dispatch:
             if follow(row.state, Event.DISPATCH) is None:
                 continue
             account = accounts[row.bank_account_id]
-            route = self._route(row, account, earlier[row.payment_id], now)
+            route = self._route(tenant, row, account, earlier[row.payment_id], now)
             if isinstance(route, Refusal):
                 batch.refuse(row, route)
             else:
@@ -206,7 +216,12 @@ class Dispatch:
         return attempts
 
     def _route(
-        self, row: PaymentRow, account: OwnAccount, earlier: list[AttemptRow], now: datetime
+        self,
+        tenant: str,
+        row: PaymentRow,
+        account: OwnAccount,
+        earlier: list[AttemptRow],
+        now: datetime,
     ) -> Route | Refusal:
         if any(a.outcome not in ("rejected", "revoked") for a in earlier):
             # The database would refuse it too: an attempt that is not over by a definite no may
@@ -216,9 +231,8 @@ class Dispatch:
                 f"An earlier attempt {earlier[-1].reference} is not over.",
                 "Ask the rail what became of it.",
             )
-        return choose(
-            account.access_modes, self._rails, row.amount_fen, china_date(now), row.channel
-        )
+        catalog = self._catalog(tenant)
+        return choose(account.access_modes, self._rails, row.amount_fen, now, catalog, row.channel)
 
     async def _check_holds(self, tx: Tx, tenant: str, batch: _Batch) -> None:
         """Take the expiry off each hold; an order whose hold ran out is cancelled, not sent."""

@@ -20,7 +20,7 @@ from caiwutong.approvals.rules import needed_people
 from caiwutong.audit.model import Event
 from caiwutong.bank_accounts.rules import account_index
 from caiwutong.db.database import Database, Tx
-from caiwutong.kernel.clock import Clock, china_date
+from caiwutong.kernel.clock import Clock, china_date, china_midnight
 from caiwutong.kernel.errors import Conflict, Refusal
 from caiwutong.kernel.ids import Ids
 from caiwutong.kernel.money import yuan
@@ -30,7 +30,15 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import rules
 from caiwutong.payments.events import happened
 from caiwutong.payments.model import Answer, PaymentRow, Receipt, Submission, Task, Work
-from caiwutong.payments.ports import Accounts, Consent, Log, OwnAccount, Seal
+from caiwutong.payments.ports import (
+    Accounts,
+    CatalogOf,
+    Consent,
+    Log,
+    OwnAccount,
+    Seal,
+    shipped_catalog,
+)
 from caiwutong.payments.states import State
 from caiwutong.payments.store import PaymentStore
 from caiwutong.routing.rules import choose
@@ -83,6 +91,7 @@ class Intake:
         seal: Seal,
         rails: Sequence[str],
         connected_tenant: str = "",
+        catalog: CatalogOf = shipped_catalog,
         clock: Clock,
         ids: Ids,
         wake: Callable[[], None] = lambda: None,
@@ -96,6 +105,7 @@ class Intake:
         self._seal = seal
         self._rails = frozenset(rails)
         self._connected_tenant = connected_tenant
+        self._catalog = catalog
         self._clock = clock
         self._ids = ids
         self._wake = wake
@@ -177,7 +187,7 @@ class Intake:
             case.answer = rules.check_order(case.submission.order, case.submission.key, now)
         wanted = {c.submission.order.bank_account_id for c in fresh if c.answer is None}
         accounts = await self._accounts.find_many(tx, tenant, wanted)
-        today = china_date(now)
+        catalog = self._catalog(tenant)
         for case in fresh:
             if case.answer is not None:
                 continue
@@ -191,7 +201,8 @@ class Intake:
                 account.access_modes,
                 self._rails if self._connected_tenant in ("", tenant) else frozenset[str](),
                 order.amount_fen,
-                order.execute_on or today,
+                max(now, china_midnight(order.execute_on)) if order.execute_on else now,
+                catalog,
                 order.channel,
             )
             if isinstance(route, Refusal):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,6 +11,7 @@ from caiwutong.approvals.model import Ask, NewRequest, PolicyStep, Taken
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import Refusal
+from caiwutong.rails.catalog import Catalog, shipped
 from caiwutong.rails.contract import Rail
 
 
@@ -92,3 +93,11 @@ class Seal(Protocol):
 
 Rails = Mapping[str, Rail]
 """The connected rails by name."""
+
+CatalogOf = Callable[[str], Catalog]
+"""The dated facts as they are known to a tenant at this moment; cheap, never waits."""
+
+
+def shipped_catalog(tenant: str) -> Catalog:
+    """The facts that came with the software: what a house without recorded facts goes by."""
+    return shipped()

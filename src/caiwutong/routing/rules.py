@@ -8,13 +8,14 @@ explanation: what was considered and why each was dropped.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import datetime
 
 import msgspec
 
+from caiwutong.kernel.clock import china_date
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.money import yuan
-from caiwutong.rails.catalog import limit_on, within
+from caiwutong.rails.catalog import Catalog, within
 
 
 class Considered(msgspec.Struct, frozen=True):
@@ -35,12 +36,13 @@ def choose(
     access_modes: Sequence[str],
     connected: Collection[str],
     amount_fen: int,
-    day: date,
+    at: datetime,
+    catalog: Catalog,
     asked_for: str = "",
 ) -> Route | Refusal:
-    """The route of a payment, or why no channel can carry it."""
+    """The route of a payment at a moment, by the facts known, or why no channel can carry it."""
     considered = tuple(
-        Considered(rail, _why_not(rail, connected, amount_fen, day, asked_for))
+        Considered(rail, _why_not(rail, connected, amount_fen, at, catalog, asked_for))
         for rail in access_modes
     )
     for candidate in considered:
@@ -56,15 +58,20 @@ def choose(
 
 
 def _why_not(
-    rail: str, connected: Collection[str], amount_fen: int, day: date, asked_for: str
+    rail: str,
+    connected: Collection[str],
+    amount_fen: int,
+    at: datetime,
+    catalog: Catalog,
+    asked_for: str,
 ) -> str:
     if asked_for and rail != asked_for:
         return f"{asked_for} was asked for"
     if rail not in connected:
         return "not connected here"
-    limit = limit_on(rail, day)
+    limit = catalog.limit_on(rail, at)
     if limit is None:
-        return f"no limit known for {day}"
+        return f"no limit known for {china_date(at)}"
     if not within(limit, amount_fen):
         return f"limit {yuan(limit.per_payment_fen or 0)} CNY a payment"
     return ""
