@@ -2,7 +2,7 @@
 
 ``python scripts/error_codes.py`` prints the page; ``--write`` puts it where it belongs. A code is
 the first argument of an error of ``kernel/errors.py`` or of its daughters, or what reaches it
-through a helper of the same file. Codes are for ever: a test compares the page with the source.
+through a helper of the same file or one that imports it. Codes are for ever: a test compares the page with the source.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Module:
         self.name = str(path.relative_to(SOURCE))
         self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.errors = errors
+        self.importers: dict[str, list[Module]] = {}
+        """Modules that import a function of this one, by its name."""
         self.inside: dict[ast.AST, ast.FunctionDef | ast.AsyncFunctionDef | None] = {}
         self._enclose(self.tree, None)
         self.calls = [n for n in ast.walk(self.tree) if isinstance(n, ast.Call)]
@@ -76,6 +78,13 @@ class Module:
             self.inside[child] = function
             within = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
             self._enclose(child, child if within else function)  # type: ignore[arg-type]
+
+    def imported(self) -> Iterator[tuple[str, str]]:
+        """Module (as ``Module.name``) and name of everything imported from our own source."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("caiwutong."):
+                path = str(node.module).removeprefix("caiwutong.").replace(".", "/") + ".py"
+                yield from ((path, alias.name) for alias in node.names)
 
     def places(self) -> Iterator[tuple[set[str], Place, int]]:
         for call in self.calls:
@@ -130,10 +139,11 @@ class Module:
         if name in given or name in [a.arg for a in function.args.kwonlyargs]:
             position = given.index(name) - shift if name in given else 99
             found: set[str] = set()
-            for call in self.calls:
-                argument = _argument(call, position, name)
-                if _called(call) == function.name and argument is not None:
-                    found |= self.read(argument, call, depth + 1)
+            for module in (self, *self.importers.get(function.name, ())):
+                for call in module.calls:
+                    argument = _argument(call, position, name)
+                    if _called(call) == function.name and argument is not None:
+                        found |= module.read(argument, call, depth + 1)
             return found
         assigned = [
             value
@@ -212,10 +222,18 @@ def family() -> dict[str, str]:
 def collect() -> Codes:
     """Every code of the source."""
     codes, errors = Codes(), family()
-    for path in sorted(SOURCE.rglob("*.py")):
-        if path.relative_to(SOURCE).parts[0] in LEFT_OUT:
-            continue
-        for read, place, line in Module(path, errors).places():
+    modules = [
+        Module(path, errors)
+        for path in sorted(SOURCE.rglob("*.py"))
+        if path.relative_to(SOURCE).parts[0] not in LEFT_OUT
+    ]
+    by_name = {module.name: module for module in modules}
+    for module in modules:
+        for source, name in module.imported():
+            if source in by_name:
+                by_name[source].importers.setdefault(name, []).append(module)
+    for module in modules:
+        for read, place, line in module.places():
             good = {text for text in read if CODE.fullmatch(text)}
             for code in good:
                 codes.places.setdefault(code, []).append(place)

@@ -53,7 +53,7 @@ from caiwutong.payments.settlement import Applied, Settlement
 from caiwutong.payments.store import PostgresPaymentStore
 from caiwutong.payments.views import Views
 from caiwutong.rails.bank_direct.connector import BankDirectRail
-from caiwutong.rails.bank_direct.link import BankDirectConnection
+from caiwutong.rails.bank_direct.styles.catalog import read_connections
 from caiwutong.rails.contract import Rail, RailReport
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.settings import Settings
@@ -69,7 +69,8 @@ class Connections(msgspec.Struct, frozen=True):
     """``connections.json``: how this installation reaches its banks."""
 
     ibps: IbpsConnection | None = None
-    bank_direct: tuple[BankDirectConnection, ...] = ()
+    bank_direct: tuple[dict[str, Any], ...] = ()
+    """One entry a bank; ``style`` says which shape it has (``styles/catalog.py``)."""
 
     def __repr__(self) -> str:
         return f"Connections(ibps={self.ibps is not None}, bank_direct={len(self.bank_direct)})"
@@ -301,7 +302,7 @@ def open_rails(path: Path, clock: Clock, randomness: Randomness) -> dict[str, Ra
     rails: dict[str, Rail] = {}
     if connections.bank_direct:
         rails["bank_direct"] = BankDirectRail(
-            connections.bank_direct, clock=clock, randomness=randomness
+            read_connections(connections.bank_direct), clock=clock, randomness=randomness
         )
     if connections.ibps is not None:
         rails["ibps"] = IbpsRail(connections.ibps, clock, Ids(clock, randomness))

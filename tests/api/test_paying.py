@@ -176,8 +176,25 @@ async def test_bytes_that_no_network_signed_are_refused(stranger: httpx.AsyncCli
     assert (bad.status_code, bad.json()["code"]) == (422, "rail.bad_message")
     unknown = await stranger.post("/v1/rails/telex/messages", content=b"x")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "rail.not_found")
+    nameless = await stranger.post("/callbacks/ibps/somebody", content=b"x")
+    assert (nameless.status_code, nameless.json()["code"]) == (404, "rail.no_connections")
     large = await stranger.post("/v1/rails/ibps/messages", content=b"x" * 1_000_001)
     assert large.status_code == 413
+
+
+async def test_what_a_bank_posts_to_its_connections_address_reaches_that_connection(
+    stranger: httpx.AsyncClient, house: House
+):
+    class ManyConnections(type(house.rail)):
+        def tag(self, connection: str, raw: bytes) -> bytes:
+            assert connection == "bank-7"
+            return raw.removeprefix(b"7:")
+
+    house.services.rails["bank_direct"] = ManyConnections(house.services.clock)
+    answer = await stranger.post("/callbacks/bank_direct/bank-7", content=b"7:R1:settled")
+    assert (answer.status_code, answer.content) == (200, b"taken")
+    for path in ("/callbacks/bank_direct/", "/callbacks/bank_direct/a/b", "/callbacks/bank_direct"):
+        assert (await stranger.post(path, content=b"x")).status_code in (401, 404)
 
 
 async def test_a_payment_on_its_way_is_asked_about_and_revoked(

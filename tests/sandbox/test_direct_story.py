@@ -12,11 +12,11 @@ import pytest
 from tests.sandbox.conftest import Stage, stage, until
 
 from caiwutong.kernel.money import yuan
-from caiwutong.rails.bank_direct import account_messages as a
-from caiwutong.rails.bank_direct import codec, reports
-from caiwutong.rails.bank_direct import messages as b
-from caiwutong.rails.bank_direct.envelope import read_form
-from caiwutong.rails.bank_direct.keys import load_keys
+from caiwutong.rails.bank_direct.styles.cmb import account_messages as a
+from caiwutong.rails.bank_direct.styles.cmb import codec, reports
+from caiwutong.rails.bank_direct.styles.cmb import messages as b
+from caiwutong.rails.bank_direct.styles.cmb.envelope import read_form
+from caiwutong.rails.bank_direct.styles.cmb.keys import load_keys
 from caiwutong.rails.contract import BadMessage, ReportKind
 from caiwutong.sandbox.entries import (
     Instruction,

@@ -13,7 +13,7 @@ from tests.sandbox.conftest import Stage, stage
 from caiwutong.kernel.clock import SystemRandomness
 from caiwutong.kernel.ids import Ids, reference
 from caiwutong.rails.bank_direct.connector import BankDirectRail
-from caiwutong.rails.bank_direct.link import BankDirectConnection
+from caiwutong.rails.bank_direct.styles.catalog import read_connections
 from caiwutong.rails.contract import NOT_FOUND, AccountAtBank, Attempt, Concerning, ReportKind
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.sandbox.faults import FaultKind, Rule
@@ -44,9 +44,7 @@ def ibps(s: Stage) -> IbpsRail:
 
 
 def direct(s: Stage) -> BankDirectRail:
-    connections = [
-        msgspec.convert(each, BankDirectConnection) for each in s.hub.connections["bank_direct"]
-    ]
+    connections = read_connections(s.hub.connections["bank_direct"])
     return BankDirectRail(connections, clock=s.clock, randomness=SystemRandomness())
 
 

@@ -60,7 +60,15 @@ _ROUTES = (
     import_routes,
 )
 
-_LEAN_GROUPS = {"/v1/events", "/v1/rails", "/healthz", "/readyz", "/metrics", "/openapi.json"}
+_LEAN_GROUPS = {
+    "/v1/events",
+    "/v1/rails",
+    "/callbacks/bank_direct",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+}
 
 
 def create_app(house: Services) -> Gate:

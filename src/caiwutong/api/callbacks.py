@@ -1,4 +1,5 @@
-"""POST /v1/rails/{rail}/messages: what the clearing networks and banks send us by themselves.
+"""What the clearing networks and banks send us by themselves: ``POST /v1/rails/{rail}/messages``,
+and ``POST /callbacks/{rail}/{connection}`` for a rail of many connections.
 
 No API key: the message's own signature says who sent it, and the rail's ``decode`` refuses what is
 not well signed by someone it knows. The bytes are taken as they are; nobody parses them before
@@ -7,7 +8,7 @@ their signature is checked.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from caiwutong.api.asgi import Send, answer
 from caiwutong.api.services import Services
@@ -15,6 +16,7 @@ from caiwutong.kernel.errors import NotFound
 
 PREFIX = "/v1/rails/"
 SUFFIX = "/messages"
+CONNECTIONS = "/callbacks/"
 MOST_BYTES = 1_000_000
 """CNAPS2 bodies are below 1,000,000 bytes (DOMAIN.md, section 2)."""
 
@@ -26,18 +28,37 @@ class Acknowledging(Protocol):
     def acknowledge(self, raw: bytes) -> bytes: ...
 
 
+@runtime_checkable
+class Connected(Protocol):
+    """A rail of many connections, whose bytes need their connection's name beside them."""
+
+    def tag(self, connection: str, raw: bytes) -> bytes: ...
+
+
+class CallbackAddress(NamedTuple):
+    """Where a message came to."""
+
+    rail: str
+    connection: str = ""
+    """Empty at the address that all connections of a rail share."""
+
+
 class RailDoor:
     """Takes messages in."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def __call__(self, name: str, raw: bytes, send: Send) -> None:
+    async def __call__(self, to: CallbackAddress, raw: bytes, send: Send) -> None:
         """Decode, settle, then acknowledge. A network that gets no acknowledgement sends the
         message again, and a report that comes twice changes nothing."""
-        rail = self._services.rails.get(name)
+        rail = self._services.rails.get(to.rail)
         if rail is None:
-            raise NotFound("rail.not_found", f"There is no rail {name[:40]!r} here.", "")
+            raise NotFound("rail.not_found", f"There is no rail {to.rail[:40]!r} here.", "")
+        if to.connection:
+            if not isinstance(rail, Connected):
+                raise NotFound("rail.no_connections", f"{to.rail} has no connections by name.", "")
+            raw = rail.tag(to.connection, raw)
         reports = rail.decode(raw)
         if reports:
             house = self._services
@@ -48,9 +69,12 @@ class RailDoor:
         await answer(send, 200, reply, (kind,))
 
 
-def rail_of(path: str) -> str | None:
-    """The rail a callback address names, or None for another address."""
+def callback_of(path: str) -> CallbackAddress | None:
+    """The rail and connection a callback address names, or None for another address."""
     if path.startswith(PREFIX) and path.endswith(SUFFIX):
         name = path[len(PREFIX) : -len(SUFFIX)]
-        return name if name and "/" not in name else None
+        return CallbackAddress(name) if name and "/" not in name else None
+    if path.startswith(CONNECTIONS):
+        parts = path[len(CONNECTIONS) :].split("/")
+        return CallbackAddress(*parts) if len(parts) == 2 and all(parts) else None
     return None

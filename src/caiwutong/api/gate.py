@@ -23,7 +23,7 @@ from caiwutong.api.asgi import (
     read_body,
     replayed,
 )
-from caiwutong.api.callbacks import MOST_BYTES, RailDoor, rail_of
+from caiwutong.api.callbacks import MOST_BYTES, RailDoor, callback_of
 from caiwutong.api.events import EventHub, send_stream
 from caiwutong.api.payments import PATH as PAYMENTS
 from caiwutong.api.payments import PaymentDoor, recorded_by_intake
@@ -186,10 +186,10 @@ class Gate:
             await self._payments(key, scope["query_string"], body, caller, send)
         elif self._plain.has(path):
             await self._plain(path, method, send)
-        elif (rail := rail_of(path)) is not None:
+        elif (callback := callback_of(path)) is not None:
             _only(method, "POST")
             declared = fields.get(b"content-length", "")
-            await self._rails(rail, await read_body(receive, MOST_BYTES, declared), send)
+            await self._rails(callback, await read_body(receive, MOST_BYTES, declared), send)
         else:
             await self._inside(scope, fields, receive, send)
 

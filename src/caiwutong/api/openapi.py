@@ -237,7 +237,10 @@ def _lean(schema: dict[Any, Any]) -> dict[str, dict[str, Any]]:
     return {
         "/v1/payments": {"post": pay},
         "/v1/events": {"get": _events()},
-        "/v1/rails/{rail}/messages": {"post": _callback()},
+        "/v1/rails/{rail}/messages": {"post": _callback("take_rail_message", "rail")},
+        "/callbacks/{rail}/{connection}": {
+            "post": _callback("take_connection_message", "rail", "connection")
+        },
         "/healthz": {"get": _open("is_alive", "Whether the process is alive", schema[Health])},
         "/readyz": {"get": _open("is_ready", "Whether it can take requests", schema[Health])},
         "/metrics": {"get": _metrics()},
@@ -275,16 +278,17 @@ def _events() -> dict[str, Any]:
     }
 
 
-def _callback() -> dict[str, Any]:
+def _callback(name: str, *path: str) -> dict[str, Any]:
     return {
-        "operationId": "take_rail_message",
+        "operationId": name,
         "summary": "A network's or bank's own message",
         "description": "The raw bytes of a message of that rail. Its own signature says who sent "
         "it; no API key is asked for.",
         "tags": ["rails"],
         "security": [],
         "parameters": [
-            {"name": "rail", "in": "path", "required": True, "schema": {"type": "string"}}
+            {"name": part, "in": "path", "required": True, "schema": {"type": "string"}}
+            for part in path
         ],
         "requestBody": {"required": True, "content": {_BYTES: {}}},
         "responses": {

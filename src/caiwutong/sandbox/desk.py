@@ -12,10 +12,10 @@ from caiwutong.crypto.gm import sm3
 from caiwutong.kernel.clock import CHINA, Clock, china_date
 from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.money import yuan
-from caiwutong.rails.bank_direct import account_messages as a
-from caiwutong.rails.bank_direct import messages as b
-from caiwutong.rails.bank_direct import profile
-from caiwutong.rails.bank_direct.messages import Wire
+from caiwutong.rails.bank_direct.styles.cmb import account_messages as a
+from caiwutong.rails.bank_direct.styles.cmb import messages as b
+from caiwutong.rails.bank_direct.styles.cmb import profile
+from caiwutong.rails.bank_direct.styles.cmb.messages import Wire
 from caiwutong.sandbox.books import Book
 from caiwutong.sandbox.entries import (
     Account,

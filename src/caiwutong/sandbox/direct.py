@@ -15,11 +15,11 @@ from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.kernel.clock import CHINA, SystemRandomness, china_date
 from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.money import parse_fen, yuan
-from caiwutong.rails.bank_direct import codec, profile
-from caiwutong.rails.bank_direct import messages as b
-from caiwutong.rails.bank_direct.envelope import Keys
-from caiwutong.rails.bank_direct.keys import load_keys
-from caiwutong.rails.bank_direct.messages import Wire
+from caiwutong.rails.bank_direct.styles.cmb import codec, profile
+from caiwutong.rails.bank_direct.styles.cmb import messages as b
+from caiwutong.rails.bank_direct.styles.cmb.envelope import Keys
+from caiwutong.rails.bank_direct.styles.cmb.keys import load_keys
+from caiwutong.rails.bank_direct.styles.cmb.messages import Wire
 from caiwutong.rails.contract import BadMessage
 from caiwutong.sandbox.centre import NETTED, REFUSED, RETURN, Transfer
 from caiwutong.sandbox.codes import words_of

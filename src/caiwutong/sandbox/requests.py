@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from caiwutong.rails.bank_direct.messages import PayDetail
+from caiwutong.rails.bank_direct.styles.cmb.messages import PayDetail
 from caiwutong.sandbox.books import Book
 
 AUT, NTE, BNK, FIN = "AUT", "NTE", "BNK", "FIN"

@@ -76,7 +76,7 @@ class Sandbox:
         participant = Sm2PrivateKey.from_hex(keys.participant_secret).public
         self.sponsor = Sponsor(self.network, speaker, participant, self.notices.push)
         self.direct = {
-            code: DirectBank(self.network, code, link, self.pushes, CALLBACK_DIRECT)
+            code: DirectBank(self.network, code, link, self.pushes, CALLBACK_DIRECT + code)
             for code, link in keys.links.items()
         }
         self.network.fronts += [self.notices, *self.direct.values()]

@@ -30,8 +30,8 @@ from caiwutong.sandbox.world import World, demo_world, load_world, save_world
 IBPS_PATH = "/ibps"
 CALLBACK_IBPS = "/v1/rails/ibps/messages"
 """Where the hub takes what the centre pushes."""
-CALLBACK_DIRECT = "/v1/rails/bank_direct/messages"
-"""Where the hub takes the notices of the direct banks."""
+CALLBACK_DIRECT = "/callbacks/bank_direct/"
+"""Where the hub takes the notices of the direct banks, before the name of the connection."""
 
 
 class LinkKeys(msgspec.Struct, frozen=True):
@@ -134,6 +134,8 @@ def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
         },
         "bank_direct": [
             {
+                "style": "cmb",
+                "name": code,
                 "url": f"{base_url}/banks/{code}/direct",
                 "bank_codes": [code],
                 "user_id": link.user_id,

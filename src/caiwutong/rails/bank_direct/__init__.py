@@ -1,9 +1,9 @@
-"""The bank_direct rail (银企直连): an enterprise speaking to its own banks over their interfaces,
-in the style of China Merchants Bank's cloud direct link (招商银行 云直联).
+"""The bank_direct rail (银企直连): an enterprise speaking to its own banks over their interfaces.
 
-Owns: the form and its SM2 signature and SM4 secrecy (``envelope``), the messages (``messages``,
-``account_messages``), bytes ↔ messages for both sides of the wire (``codec``), messages → reports
-(``reports``), and the carrying of bytes to several banks at once (``connector``). What the bank's
-documents fix is dated data in ``profile``. Promises: received is never read as paid, and every
-answer short of the bank's own final word is doubt. Read next: ``profile.py``, then ``codec.py``.
+One rail, many bank connections, each of a *style*: the wire format of one family of banks. Owns:
+what a style must be able to do (``contract``), which styles there are (``styles/catalog``), and the
+composite that gives every account to its connection and every byte to its keys (``connector``).
+What styles share stands beside it: bytes over HTTP (``line``), words for reports (``words``),
+amounts and days (``fields``). Promises: received is never read as paid, and every answer short of
+the bank's own final word is doubt. To write a new one: ``docs/rails/writing-a-connector.md``.
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from caiwutong.rails.bank_direct.messages import Wire
+from caiwutong.rails.bank_direct.styles.cmb.messages import Wire
 
 # ---- NTQADINF 批量查询余额
 

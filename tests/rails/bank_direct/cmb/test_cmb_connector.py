@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
 from caiwutong.kernel.errors import Refused, Unavailable
 from caiwutong.kernel.order import Priority
-from caiwutong.rails.bank_direct import codec, messages
-from caiwutong.rails.bank_direct.account_messages import StatementEntry
-from caiwutong.rails.bank_direct.account_service import months_before
-from caiwutong.rails.bank_direct.connector import UNSUPPORTED, BankDirectRail
-from caiwutong.rails.bank_direct.envelope import Form, write_form
-from caiwutong.rails.bank_direct.reports import UNREADABLE
+from caiwutong.rails.bank_direct.connector import BankDirectRail
+from caiwutong.rails.bank_direct.contract import UNREADABLE, UNSUPPORTED
+from caiwutong.rails.bank_direct.fields import months_before
+from caiwutong.rails.bank_direct.styles.cmb import codec, messages
+from caiwutong.rails.bank_direct.styles.cmb.account_messages import StatementEntry
+from caiwutong.rails.bank_direct.styles.cmb.envelope import Form, write_form
 from caiwutong.rails.contract import (
     NOT_FOUND,
     SILENCE,
@@ -32,8 +32,9 @@ from caiwutong.rails.contract import (
     RailReport,
     ReportKind,
     SentInDoubt,
+    StatementLine,
 )
-from support.bank_direct_bank import BANK, NOON, STRANGER, LocalBank
+from support.cmb_bank import BANK, NOON, STRANGER, LocalBank
 
 CMB = AccountAtBank("示例集团", "755915671610302", "308584000013", "招商银行深圳分行")
 CITY = AccountAtBank("示例集团", "110090109020417", "313331000014", "杭州银行")
@@ -90,6 +91,11 @@ async def _pay(rail: BankDirectRail, one: Attempt) -> RailReport:
     return report
 
 
+def _bare(raw: bytes) -> bytes:
+    """Without the tag of the connection: as the bank gets it."""
+    return raw.partition(b"\n")[2]
+
+
 async def _ask(rail: BankDirectRail, one: Attempt) -> RailReport:
     [report] = await rail.enquire([one])
     return report
@@ -128,7 +134,7 @@ async def test_the_longest_bank_code_wins():
     [near] = rail.encode_many([attempt(1, CITY)])
     other = AccountAtBank("示例集团", "1", "313100000013")
     [far] = rail.encode_many([attempt(1, other)])
-    assert near.body.startswith(b"UID=N&") and far.body.startswith(b"UID=W&")
+    assert near.body.startswith(b"@N\nUID=N&") and far.body.startswith(b"@W\nUID=W&")
 
 
 async def test_the_same_attempt_is_the_same_message_again(rail):
@@ -142,7 +148,7 @@ async def test_the_same_attempt_is_the_same_message_again(rail):
 async def test_what_the_bank_reads(rail):
     urgent = attempt(priority=Priority.URGENT, remark="合同 A-7")
     [message] = rail.encode_many([urgent])
-    body = codec.decode_request(message.body, {"N003261207": BANK}.get, now=NOON).body
+    body = codec.decode_request(_bare(message.body), {"N003261207": BANK}.get, now=NOON).body
     assert isinstance(body, messages.PayRequest)
     [detail] = body.payments
     assert (detail.amount, detail.currency, detail.in_bank) == ("1234.56", "10", "N")
@@ -150,7 +156,7 @@ async def test_what_the_bank_reads(rail):
     assert (detail.payee_bank_code, detail.reference) == ("102100099996", urgent.reference)
     inside = attempt(payee=CMB, purpose="")
     [message] = rail.encode_many([inside])
-    body = codec.decode_request(message.body, {"N003261207": BANK}.get, now=NOON).body
+    body = codec.decode_request(_bare(message.body), {"N003261207": BANK}.get, now=NOON).body
     assert isinstance(body, messages.PayRequest)
     detail = body.payments[0]
     assert (detail.in_bank, detail.channel, detail.purpose) == ("Y", "", "转账")
@@ -406,7 +412,7 @@ async def test_returned_payments_are_found_page_by_page(rail, banks):
     for number in (1, 2, 3):
         await _pay(rail, attempt(number))
         banks[0].settle(attempt(number).reference, "FIN", "B" if number != 2 else "S")
-    found = await rail.returned(CMB, NOON, NOON)
+    found = await rail.returned_payments(CMB, NOON.date(), NOON.date())
     assert [(each.kind, each.reference) for each in found] == [
         (ReportKind.RETURNED, attempt(1).reference),
         (ReportKind.RETURNED, attempt(3).reference),
@@ -415,11 +421,13 @@ async def test_returned_payments_are_found_page_by_page(rail, banks):
 
 
 async def test_past_balances_and_receipts(rail):
-    [day] = await rail.past_balances(CMB, NOON - timedelta(days=3), 3)
+    cmb = rail.connector(rail.connection_of(CMB))
+    [day] = await cmb.past_balances(CMB, NOON.date() - timedelta(days=3), 3)
     assert (day.day.isoformat(), day.balance_fen) == ("2026-11-21", 700)
     with pytest.raises(Refused):
-        await rail.past_balances(CMB, NOON, 32)
-    receipt = await rail.receipt(CMB, NOON, "L1")
+        await cmb.past_balances(CMB, NOON.date(), 32)
+    line = StatementLine("1", "L1", NOON, NOON.date(), -1, 0, "payment")
+    [receipt] = await rail.receipts(CMB, [line])
     assert (receipt.document, receipt.check_code) == (b"%PDF-", "AB12")
 
 
@@ -439,11 +447,11 @@ def test_months_are_counted_back_to_days_that_exist():
 # ---- configuration
 
 
-async def test_two_connections_cannot_share_a_user_id():
+async def test_two_connections_cannot_share_a_name():
     bank = LocalBank("N003261207", "308")
     with pytest.raises(Refused) as refused:
         _rail(bank.connection(), bank.connection())
-    assert refused.value.code == "bank_direct.user_id_twice"
+    assert refused.value.code == "bank_direct.name_twice"
 
 
 async def test_bad_keys_and_codes_are_refused_at_the_start_and_never_shown():

@@ -14,20 +14,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from caiwutong.rails.bank_direct import account_messages as accounts
-from caiwutong.rails.bank_direct import messages, profile
-from caiwutong.rails.bank_direct.envelope import (
+from caiwutong.rails.bank_direct.fields import bank_time, instant
+from caiwutong.rails.bank_direct.styles.cmb import account_messages as accounts
+from caiwutong.rails.bank_direct.styles.cmb import messages, profile
+from caiwutong.rails.bank_direct.styles.cmb.envelope import (
     PLACEHOLDER,
     Form,
     Keys,
     Signature,
-    bad,
-    bank_time,
     canonical,
     check_fresh,
     check_signature,
     check_size,
-    instant,
     open_sealed,
     padded,
     read_form,
@@ -35,7 +33,8 @@ from caiwutong.rails.bank_direct.envelope import (
     seal_text,
     write_form,
 )
-from caiwutong.rails.bank_direct.messages import Notice, Wire
+from caiwutong.rails.bank_direct.styles.cmb.messages import Notice, Wire
+from caiwutong.rails.bank_direct.words import bad
 
 REQUESTS: dict[str, type[Wire]] = {
     profile.PAY: messages.PayRequest,

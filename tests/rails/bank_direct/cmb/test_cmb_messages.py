@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caiwutong.rails.bank_direct import codec, envelope, messages, profile
-from caiwutong.rails.bank_direct.messages import Wire
+from caiwutong.rails.bank_direct.styles.cmb import codec, envelope, messages, profile
+from caiwutong.rails.bank_direct.styles.cmb.messages import Wire
 from caiwutong.rails.contract import BadMessage
-from support.bank_direct_bank import NOON, PLAIN
+from support.cmb_bank import NOON, PLAIN
 
 USER = "N003261207"
 KEYS_OF = {USER: PLAIN}.get

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from caiwutong.crypto.gm import Sm2PrivateKey
-from caiwutong.rails.bank_direct import codec, profile
-from caiwutong.rails.bank_direct.keys import load_keys
-from caiwutong.rails.bank_direct.messages import (
+from caiwutong.rails.bank_direct.styles.cmb import codec, profile
+from caiwutong.rails.bank_direct.styles.cmb.keys import load_keys
+from caiwutong.rails.bank_direct.styles.cmb.messages import (
     PayAnswer,
     PayDetail,
     PaymentFinished,
@@ -18,7 +18,7 @@ from caiwutong.rails.bank_direct.messages import (
     PayOutcome,
     PayRequest,
 )
-from caiwutong.rails.bank_direct.reports import reports_of_answer, reports_of_notice
+from caiwutong.rails.bank_direct.styles.cmb.reports import reports_of_answer, reports_of_notice
 from caiwutong.rails.contract import BadMessage, ReportKind
 
 USER = "N003261207"

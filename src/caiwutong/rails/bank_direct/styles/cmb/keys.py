@@ -13,7 +13,7 @@ from caiwutong.crypto.gm import (
     sm4_cbc_encrypt,
 )
 from caiwutong.kernel.errors import Refused
-from caiwutong.rails.bank_direct.envelope import Keys
+from caiwutong.rails.bank_direct.styles.cmb.envelope import Keys
 
 
 class Sm2Signer:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from caiwutong.crypto.gm import Sm2PrivateKey
-from caiwutong.rails.bank_direct import account_messages as accounts
-from caiwutong.rails.bank_direct import codec, messages, profile
-from caiwutong.rails.bank_direct.envelope import Keys
-from caiwutong.rails.bank_direct.keys import load_keys
-from caiwutong.rails.bank_direct.link import BankDirectConnection
+from caiwutong.rails.bank_direct.styles.cmb import account_messages as accounts
+from caiwutong.rails.bank_direct.styles.cmb import codec, messages, profile
+from caiwutong.rails.bank_direct.styles.cmb.envelope import Keys
+from caiwutong.rails.bank_direct.styles.cmb.keys import load_keys
+from caiwutong.rails.bank_direct.styles.cmb.link import CmbConnection
 
 HUB_KEY = Sm2PrivateKey.from_hex("11" * 32)
 BANK_KEY = Sm2PrivateKey.from_hex("22" * 32)
@@ -67,8 +67,9 @@ class LocalBank:
         self._runner: web.AppRunner | None = None
         self.url = ""
 
-    def connection(self, **changes: object) -> BankDirectConnection:
+    def connection(self, **changes: object) -> CmbConnection:
         fields: dict[str, object] = {
+            "name": self.user_id,
             "url": self.url,
             "bank_codes": self.codes,
             "user_id": self.user_id,
@@ -77,7 +78,7 @@ class LocalBank:
             "sm4_key": SHARED,
             "timeout_s": 0.3,
         }
-        return BankDirectConnection(**(fields | changes))  # type: ignore[arg-type]
+        return CmbConnection(**(fields | changes))  # type: ignore[arg-type]
 
     async def start(self) -> LocalBank:
         app = web.Application(client_max_size=8_000_000)

@@ -15,28 +15,24 @@ Read next: ``keys.py`` (the real keys), ``codec.py`` (the messages inside).
 from __future__ import annotations
 
 import base64
-import binascii
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from caiwutong.kernel.clock import CHINA
 from caiwutong.kernel.errors import CaiwutongError
-from caiwutong.rails.bank_direct.profile import CMB_CLOUD
-from caiwutong.rails.contract import BadMessage
+from caiwutong.rails.bank_direct.fields import bank_time, exact_base64
+from caiwutong.rails.bank_direct.line import MAX_BYTES
+from caiwutong.rails.bank_direct.styles.cmb.profile import CMB_CLOUD
+from caiwutong.rails.bank_direct.words import bad
 
 PLACEHOLDER = "__signature_sigdat__"
 ALGORITHM = "SM"
-MAX_BYTES = 4_194_304
-"""Largest message read, before decoding (own): a page of 200 lines is 200 kB, a receipt 2 MB."""
-
 SIGNATURE_CHARS = 88
 """64 bytes in base64."""
 
 _BLANK = f'"sigdat":"{PLACEHOLDER}"'.encode()
-_CURE = "Ask the bank for the message again; if it repeats, compare keys and user id with the bank."
 
 
 class Signer(Protocol):
@@ -95,22 +91,6 @@ def padded(user_id: str) -> bytes:
     return raw.ljust(16, b"0")
 
 
-def bank_time(at: datetime) -> str:
-    """An instant as the bank writes it: ``yyyyMMddHHmmss`` in China."""
-    return f"{at.astimezone(CHINA):%Y%m%d%H%M%S}"
-
-
-def instant(text: str) -> datetime:
-    """The instant of ``yyyyMMddHHmmss`` in China, aware UTC. Raises BadMessage."""
-    if len(text) != 14 or not (text.isascii() and text.isdigit()):
-        raise bad("time", f"{text[:20]!r} is not a time yyyyMMddHHmmss.")
-    parts = (int(text[at : at + 2]) for at in range(4, 14, 2))
-    try:
-        return datetime(int(text[:4]), *parts, tzinfo=CHINA).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise bad("time", f"{text!r} is not a time that exists.") from None
-
-
 # ---- sign and hide
 
 
@@ -138,7 +118,7 @@ def seal_text(text: bytes, *, iv: bytes, identity: bytes, keys: Keys) -> bytes:
 def open_sealed(data: bytes, *, iv: bytes, cipher: Cipher) -> bytes:
     """The text behind base64 and cipher, not yet believed."""
     check_size(data)
-    raw = _exact_base64(data)
+    raw = exact_base64(data)
     try:
         return cipher.decrypt(raw, iv)
     except (CaiwutongError, ValueError):
@@ -150,7 +130,7 @@ def check_signature(text: bytes, sigdat: str, *, identity: bytes, verifier: Veri
     signature over the text with the placeholder in its stead."""
     needle = f'"sigdat":"{sigdat}"'.encode()
     if len(sigdat) == SIGNATURE_CHARS and text.count(needle) == 1:
-        raw = _exact_base64(sigdat.encode())
+        raw = exact_base64(sigdat.encode())
         if verifier.verify(text.replace(needle, _BLANK), raw, identity):
             return
     raise bad("signature", "The signature is not the one of the other side's key over this text.")
@@ -190,19 +170,3 @@ def read_form(raw: bytes) -> Form:
     if len(fields) != len(pairs) or fields.get("ALG") != ALGORITHM:
         raise bad("form", "The form repeats a field, or its ALG is not SM.")
     return form
-
-
-def bad(why: str, detail: str, cure: str = _CURE) -> BadMessage:
-    """The one way this rail refuses bytes: code ``bank_direct.<why>``."""
-    return BadMessage(f"bank_direct.{why}", detail, cure)
-
-
-def _exact_base64(text: bytes) -> bytes:
-    """Decode base64 that has exactly one spelling, so that no byte can be altered unnoticed."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise bad("base64", "The message is not base64.") from None
-    if base64.b64encode(raw) != text:
-        raise bad("base64", "The base64 of the message is not written in its one exact form.")
-    return raw

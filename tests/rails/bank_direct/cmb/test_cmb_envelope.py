@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caiwutong.crypto.gm import Sm2PrivateKey, sm4_cbc_decrypt
-from caiwutong.rails.bank_direct import codec, envelope
-from caiwutong.rails.bank_direct.keys import load_keys
-from caiwutong.rails.bank_direct.messages import PayQuery, PayQueryRequest
+from caiwutong.rails.bank_direct import fields
+from caiwutong.rails.bank_direct.styles.cmb import codec, envelope
+from caiwutong.rails.bank_direct.styles.cmb.keys import load_keys
+from caiwutong.rails.bank_direct.styles.cmb.messages import PayQuery, PayQueryRequest
 from caiwutong.rails.contract import BadMessage
-from support.bank_direct_bank import BANK, HUB, NOON, PLAIN, SHARED
+from support.cmb_bank import BANK, HUB, NOON, PLAIN, SHARED
 
 USER = "N003261207"
 QUERY = PayQueryRequest(queries=(PayQuery(business="N02030", reference="20261124ABCDEFGHIJKL"),))
@@ -189,8 +190,8 @@ def test_only_bad_message_escapes_whatever_comes(noise: bytes, text: bytes):
 
 
 def test_times_are_china_times_of_fourteen_digits():
-    assert envelope.bank_time(NOON) == "20261124120000"
-    assert envelope.instant("20261124120000") == datetime(2026, 11, 24, 4, tzinfo=UTC)
+    assert fields.bank_time(NOON) == "20261124120000"
+    assert fields.instant("20261124120000") == datetime(2026, 11, 24, 4, tzinfo=UTC)
     for wrong in ("", "20261124", "20261324120000", "2026112412000a", "00000000000000", "２" * 14):
         with pytest.raises(BadMessage):
-            envelope.instant(wrong)
+            fields.instant(wrong)

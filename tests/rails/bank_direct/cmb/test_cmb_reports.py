@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from caiwutong.kernel.order import Priority
-from caiwutong.rails.bank_direct import codec, messages, profile, reports
-from caiwutong.rails.bank_direct.account_messages import (
+from caiwutong.rails.bank_direct.styles.cmb import codec, messages, profile, reports
+from caiwutong.rails.bank_direct.styles.cmb.account_messages import (
     Balance,
     BalancesAnswer,
     StatementAnswer,
@@ -14,7 +14,7 @@ from caiwutong.rails.bank_direct.account_messages import (
     StatementEntry,
 )
 from caiwutong.rails.contract import NOT_FOUND, BadMessage, ReportKind
-from support.bank_direct_bank import NOON
+from support.cmb_bank import NOON
 
 REQUEST_ID = codec.pay_request_id(NOON, "R1")
 

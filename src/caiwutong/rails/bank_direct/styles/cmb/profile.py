@@ -14,8 +14,6 @@ import msgspec
 from caiwutong.kernel.order import Priority
 from caiwutong.rails.contract import ReportKind
 
-NAME = "bank_direct"
-
 
 class Meaning(msgspec.Struct, frozen=True):
     """A code of the bank: its words, and what it says of the payment."""

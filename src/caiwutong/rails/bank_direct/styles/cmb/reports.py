@@ -7,20 +7,20 @@ Pure. Raises BadMessage where a field cannot mean what it should. Read next: ``c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
-from caiwutong.rails.bank_direct import profile
-from caiwutong.rails.bank_direct.account_messages import (
+from caiwutong.rails.bank_direct.contract import NAME
+from caiwutong.rails.bank_direct.fields import day_of, fen, instant
+from caiwutong.rails.bank_direct.styles.cmb import profile
+from caiwutong.rails.bank_direct.styles.cmb.account_messages import (
     Balance,
     BalancesAnswer,
     StatementAnswer,
     StatementEntry,
 )
-from caiwutong.rails.bank_direct.codec import Answer, Notification, reference_of
-from caiwutong.rails.bank_direct.envelope import bad, instant
-from caiwutong.rails.bank_direct.messages import (
+from caiwutong.rails.bank_direct.styles.cmb.codec import Answer, Notification, reference_of
+from caiwutong.rails.bank_direct.styles.cmb.messages import (
     AccountChange,
     PayAnswer,
     PaymentCameBack,
@@ -29,9 +29,9 @@ from caiwutong.rails.bank_direct.messages import (
     PayOutcome,
     PayQueryAnswer,
 )
+from caiwutong.rails.bank_direct.words import bad, doubt
 from caiwutong.rails.contract import (
     NOT_FOUND,
-    SILENCE,
     BankBalance,
     RailReport,
     ReportKind,
@@ -42,11 +42,6 @@ OTHER_REFERENCE = "other_reference"
 """Report code: the bank answered about other payments than the one asked for."""
 SEVERAL_RECORDS = "several_records"
 """Report code: the bank knows one reference more than once. A person must look."""
-UNREADABLE = "unreadable"
-"""Report code: an answer came that is not a well-formed, well-signed message."""
-
-_AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,2}))?")
-
 
 # ---- payments
 
@@ -94,7 +89,7 @@ def reports_of_notice(notice: Notification) -> list[RailReport]:
             return [
                 RailReport(
                     kind=ReportKind.RETURNED,
-                    rail=profile.NAME,
+                    rail=NAME,
                     reference=payment.reference,
                     code="FIN/B",
                     at=notice.signed_at,
@@ -106,16 +101,6 @@ def reports_of_notice(notice: Notification) -> list[RailReport]:
             ]
         case AccountChange():
             return []
-
-
-def doubt(reference: str, code: str, at: datetime, words: str = "") -> RailReport:
-    """The rail cannot say."""
-    return RailReport(ReportKind.IN_DOUBT, profile.NAME, reference, code, at, words)
-
-
-def silence(reference: str, at: datetime, words: str = "") -> RailReport:
-    """No answer came."""
-    return doubt(reference, SILENCE, at, words)
 
 
 def _of_outcome(outcome: PayOutcome, reference: str, answer: Answer) -> RailReport:
@@ -139,7 +124,7 @@ def _of_record(record: PaymentRecord, at: datetime, message_id: str) -> RailRepo
     meaning = profile.meaning_of(record.state, record.flag)
     return RailReport(
         kind=meaning.kind,
-        rail=profile.NAME,
+        rail=NAME,
         reference=record.reference,
         code=_code(record.state, record.flag),
         at=at,
@@ -161,7 +146,7 @@ def _report(
 ) -> RailReport:
     return RailReport(
         kind=kind,
-        rail=profile.NAME,
+        rail=NAME,
         reference=reference,
         code=code,
         at=answer.signed_at,
@@ -224,26 +209,3 @@ def _kind(entry: StatementEntry, signed: int) -> str:
         # Money in under our own reference is our payment come back (退票).
         return "payment" if signed < 0 else "return"
     return "incoming" if signed > 0 and not entry.reversal.strip("N") else "other"
-
-
-# ---- words
-
-
-def fen(text: str) -> int:
-    """The fen of a bank's amount: a sign, 15 digits, two decimals at most. Raises BadMessage."""
-    match = _AMOUNT.fullmatch(text)
-    if match is None:
-        raise bad("amount", f"{text[:24]!r} is not an amount of yuan with at most two decimals.")
-    sign, whole, part = match.groups(default="")
-    value = int(whole) * 100 + int(part.ljust(2, "0"))
-    return -value if sign else value
-
-
-def day_of(text: str) -> date:
-    """The day of ``yyyyMMdd``. Raises BadMessage."""
-    if len(text) != 8 or not (text.isascii() and text.isdigit()):
-        raise bad("day", f"{text[:16]!r} is not a day yyyyMMdd.")
-    try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    except ValueError:
-        raise bad("day", f"{text!r} is not a day that exists.") from None

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
-import aiohttp
 import msgspec
 
 from caiwutong.kernel.clock import china_date
 from caiwutong.kernel.errors import Refused, Unavailable
-from caiwutong.rails.bank_direct.account_messages import (
+from caiwutong.rails.bank_direct.contract import NAME, Receipt
+from caiwutong.rails.bank_direct.fields import day_of, exact_base64, fen, months_before
+from caiwutong.rails.bank_direct.styles.cmb.account_messages import (
     BalanceQuery,
     BalancesRequest,
     BreakPoint,
@@ -30,23 +31,31 @@ from caiwutong.rails.bank_direct.account_messages import (
     StatementQuery,
     StatementRequest,
 )
-from caiwutong.rails.bank_direct.codec import Answer
-from caiwutong.rails.bank_direct.envelope import bad
-from caiwutong.rails.bank_direct.link import Link
-from caiwutong.rails.bank_direct.messages import ReturnsAnswer, ReturnsQuery, ReturnsRequest, Wire
-from caiwutong.rails.bank_direct.profile import NAME
-from caiwutong.rails.bank_direct.reports import balances_of, day_of, fen, lines_of
+from caiwutong.rails.bank_direct.styles.cmb.codec import Answer
+from caiwutong.rails.bank_direct.styles.cmb.link import Link
+from caiwutong.rails.bank_direct.styles.cmb.messages import (
+    ReturnsAnswer,
+    ReturnsQuery,
+    ReturnsRequest,
+    Wire,
+)
+from caiwutong.rails.bank_direct.styles.cmb.reports import balances_of, lines_of
+from caiwutong.rails.bank_direct.words import bad
 from caiwutong.rails.contract import (
     BadMessage,
     BankBalance,
     RailReport,
     ReportKind,
     SentInDoubt,
+    StatementLine,
     StatementPage,
 )
 
 _MOST_PAGES = 1_000
 """A bank that always says there is more is asked no further than this."""
+
+REFUSED_QUERY = "bank_direct.refused_query"
+"""Error code: the bank took the question and said no."""
 
 BodyT = TypeVar("BodyT", bound=Wire)
 
@@ -59,25 +68,13 @@ class DayBalance(msgspec.Struct, frozen=True):
     balance_fen: int
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """An electronic receipt (电子回单): the file and the code anyone can check it with."""
-
-    line_id: str
-    document: bytes
-    """PDF or OFD."""
-    check_code: str
-    receipt_id: str
-
-
 class _Cursor(msgspec.Struct, frozen=True, array_like=True):
     from_day: str
     continue_account: str
     break_points: tuple[tuple[str, str, str], ...]
 
 
-async def balances(
-    link: Link, http: aiohttp.ClientSession, accounts: Sequence[str]
-) -> list[BankBalance]:
+async def balances(link: Link, accounts: Sequence[str]) -> list[BankBalance]:
     """The balances of these accounts, asked thirty at a time."""
     found: list[BankBalance] = []
     for at in range(0, len(accounts), link.profile.balance_accounts):
@@ -85,7 +82,7 @@ async def balances(
         queries = tuple(
             BalanceQuery(account=each, currency=link.profile.currency_code) for each in part
         )
-        answer, _ = await _ask(link, http, BalancesRequest(queries=queries), Wire)
+        answer, _ = await _ask(link, BalancesRequest(queries=queries), Wire)
         try:
             found.extend(each for each in balances_of(answer) if each.account in part)
         except BadMessage as error:
@@ -93,9 +90,7 @@ async def balances(
     return found
 
 
-async def statement(
-    link: Link, http: aiohttp.ClientSession, account: str, cursor: str, now: datetime
-) -> StatementPage:
+async def statement(link: Link, account: str, cursor: str, now: datetime) -> StatementPage:
     """One page after ``cursor``. The cursor stays good when there is nothing more yet."""
     today = china_date(now)
     earliest = months_before(today, link.profile.statement_months)
@@ -115,7 +110,7 @@ async def statement(
             BreakPoint(account=a, day=d, next_sequence=n) for a, d, n in place.break_points
         ),
     )
-    _, body = await _ask(link, http, request, StatementAnswer)
+    _, body = await _ask(link, request, StatementAnswer)
     try:
         lines = lines_of(body, account)
         if not body.control:
@@ -132,9 +127,7 @@ async def statement(
     return StatementPage(lines=lines, cursor=_close_cursor(follow), more=more)
 
 
-async def past_balances(
-    link: Link, http: aiohttp.ClientSession, account: str, first: datetime, days: int
-) -> list[DayBalance]:
+async def past_balances(link: Link, account: str, first: date, days: int) -> list[DayBalance]:
     """Balances at the end of past days; the span of one question is the bank's (31 days)."""
     if not 1 <= days <= link.profile.history_days:
         raise Refused(
@@ -142,14 +135,13 @@ async def past_balances(
             f"{days} days were asked for; the bank answers 1 to {link.profile.history_days}.",
             "Ask in parts.",
         )
-    start = china_date(first)
-    end = start + timedelta(days=days - 1)
+    end = first + timedelta(days=days - 1)
     queries = (
-        PastBalancesQuery(account=account, from_day=f"{start:%Y%m%d}", to_day=f"{end:%Y%m%d}"),
+        PastBalancesQuery(account=account, from_day=f"{first:%Y%m%d}", to_day=f"{end:%Y%m%d}"),
     )
     found: list[DayBalance] = []
     for _ in range(_MOST_PAGES):
-        _, body = await _ask(link, http, PastBalancesRequest(queries=queries), PastBalancesAnswer)
+        _, body = await _ask(link, PastBalancesRequest(queries=queries), PastBalancesAnswer)
         try:
             found.extend(
                 DayBalance(each.account, day_of(each.day), fen(each.balance))
@@ -163,20 +155,18 @@ async def past_balances(
     return found
 
 
-async def returned(
-    link: Link, http: aiohttp.ClientSession, account: str, first: datetime, last: datetime
-) -> list[RailReport]:
+async def returned(link: Link, account: str, first: date, last: date) -> list[RailReport]:
     """A RETURNED report for every payment of this account that came back (退票)."""
     queries = (
         ReturnsQuery(
             account=account,
-            from_day=f"{china_date(first):%Y%m%d}",
-            to_day=f"{china_date(last):%Y%m%d}",
+            from_day=f"{first:%Y%m%d}",
+            to_day=f"{last:%Y%m%d}",
         ),
     )
     found: list[RailReport] = []
     for _ in range(_MOST_PAGES):
-        answer, body = await _ask(link, http, ReturnsRequest(queries=queries), ReturnsAnswer)
+        answer, body = await _ask(link, ReturnsRequest(queries=queries), ReturnsAnswer)
         try:
             found.extend(
                 RailReport(
@@ -200,41 +190,40 @@ async def returned(
     return found
 
 
-async def receipt(
-    link: Link, http: aiohttp.ClientSession, account: str, booked_at: datetime, line_id: str
-) -> Receipt:
-    """The receipt of one line."""
-    day = f"{china_date(booked_at):%Y-%m-%d}"
-    request = ReceiptRequest(account=account, day=day, line_id=line_id)
-    _, body = await _ask(link, http, request, ReceiptAnswer)
+async def receipt(link: Link, account: str, line: StatementLine) -> Receipt | None:
+    """The receipt of one line; None where the bank has none."""
+    request = ReceiptRequest(
+        account=account, day=f"{china_date(line.booked_at):%Y-%m-%d}", line_id=line.line_id
+    )
     try:
-        document = base64.b64decode(body.document, validate=True)
-    except ValueError:
-        raise _unreadable(bad("receipt", "The receipt's file is not base64.")) from None
-    return Receipt(line_id, document, body.check_code, body.receipt_id)
+        _, body = await _ask(link, request, ReceiptAnswer)
+        document = exact_base64(body.document.encode())
+    except BadMessage as error:
+        raise _unreadable(error) from None
+    except Unavailable as error:
+        if error.code == REFUSED_QUERY:
+            return None
+        raise
+    return Receipt(
+        account=account,
+        line_id=line.line_id,
+        document=document,
+        check_code=body.check_code,
+        receipt_id=body.receipt_id,
+    )
 
 
-def months_before(day: date, months: int) -> date:
-    """The same day so many months earlier, or the last day of that month."""
-    index = day.year * 12 + day.month - 1 - months
-    first = date(index // 12, index % 12 + 1, 1)
-    following = date((index + 1) // 12, (index + 1) % 12 + 1, 1)
-    return min(first + timedelta(days=day.day - 1), following - timedelta(days=1))
-
-
-async def _ask(
-    link: Link, http: aiohttp.ClientSession, request: Wire, kind: type[BodyT]
-) -> tuple[Answer, BodyT]:
+async def _ask(link: Link, request: Wire, kind: type[BodyT]) -> tuple[Answer, BodyT]:
     """The accepted answer and its body. Everything else is Unavailable: asking again is safe."""
     try:
-        answer = await link.ask(http, request)
+        answer = await link.ask(request)
     except SentInDoubt as error:
         raise Unavailable("bank_direct.silent", error.detail, "Ask again later.") from None
     except BadMessage as error:
         raise _unreadable(error) from None
     if not isinstance(answer.body, kind):
         raise Unavailable(
-            "bank_direct.refused_query",
+            REFUSED_QUERY,
             f"The bank answered {answer.result_code}: {answer.result_message[:80]}",
             "See the bank's code; ask again later.",
         )
