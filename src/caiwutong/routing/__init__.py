@@ -1,1 +1,1 @@
-"""Routing: which account and channel, and why. Pure; see ``rules``."""
+"""Routing: which account and channel, and why. Pure: see ``model``, then ``decide``."""
