@@ -17,10 +17,10 @@ from aiohttp import web
 
 from caiwutong.crypto.gm import Sm2PrivateKey, Sm2PublicKey
 from caiwutong.kernel.clock import ManualClock
+from caiwutong.rails.cnaps.signing import PeerKey
 from caiwutong.rails.contract import AccountAtBank
 from caiwutong.rails.ibps import codec
 from caiwutong.rails.ibps import messages as m
-from caiwutong.rails.ibps.signing import PeerKey
 from caiwutong.sandbox.faults import Plan, Rule
 from caiwutong.sandbox.server import Sandbox, open_sandbox
 from caiwutong.sandbox.setup import CALLBACK_IBPS, free_port
@@ -129,13 +129,13 @@ class CardboardHub:
         return frames[0].message
 
     async def enquire(self, reference: str) -> m.EnquiryAnswer:
-        original = m.Original(reference, self.connections["ibps"]["sponsor"])
+        original = m.Original(reference, self.connections["ibps"]["sponsor"], "ibps.101.001.01")
         answer = await self.say(m.Enquiry(original))
         assert isinstance(answer, m.EnquiryAnswer)
         return answer
 
     def original(self, reference: str) -> m.Original:
-        return m.Original(reference, self.connections["ibps"]["sponsor"])
+        return m.Original(reference, self.connections["ibps"]["sponsor"], "ibps.101.001.01")
 
     async def admin(self, method: str, path: str, body: Any = None) -> Any:
         assert self._session

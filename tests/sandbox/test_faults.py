@@ -125,7 +125,7 @@ async def test_a_wrong_signature_is_seen_by_the_hub_and_the_money_has_moved(fold
         reference = s.hub.reference()
         with pytest.raises(BadMessage) as seen:
             await s.hub.say(s.hub.transfer(s.payer, s.payee(), 10_00), reference)
-        assert seen.value.code == "ibps.bad_signature"
+        assert seen.value.code == "cnaps.bad_signature"
         assert (await s.hub.enquire(reference)).status == "PR10"
 
 

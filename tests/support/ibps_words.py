@@ -16,7 +16,7 @@ CENTRE = "999900000012"
 AT = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
 PAYER = AccountAtBank("上海甲乙&丙有限公司（集团）", "31001234560000417", "313290000017", "甲银行")
 PAYEE = AccountAtBank("ＡＢＣ供应链<华东>有限公司", "6222021234567890123", "102290012345")
-ORIGINAL = m.Original("20261123ABCDEFGHIJKL", SPONSOR)
+ORIGINAL = m.Original("20261123ABCDEFGHIJKL", SPONSOR, "ibps.101.001.01")
 
 SAMPLE: dict[str, m.Message] = {
     "ibps.101.001.01": m.CreditTransfer(
@@ -56,8 +56,8 @@ SAMPLE: dict[str, m.Message] = {
         date(2026, 11, 23),
         -1000_00,
         (
-            m.NettedPayment(ORIGINAL.message_id, SPONSOR, -1234_56),
-            m.NettedPayment("20261123ZZZZZZZZZZZZ", "102290012345", 234_56),
+            m.NettedPayment(ORIGINAL.message_id, SPONSOR, -1234_56, "ibps.101.001.01"),
+            m.NettedPayment("20261123ZZZZZZZZZZZZ", "102290012345", 234_56, "ibps.101.001.01"),
         ),
     ),
     "saps.603.001.01": m.ClearingNotice(
@@ -65,7 +65,7 @@ SAMPLE: dict[str, m.Message] = {
         AT,
         date(2026, 11, 23),
         -1234_56,
-        (m.NettedPayment(ORIGINAL.message_id, SPONSOR, -1234_56),),
+        (m.NettedPayment(ORIGINAL.message_id, SPONSOR, -1234_56, "ibps.101.001.01"),),
     ),
     "ccms.900.001.01": m.ProcessingConfirm(ORIGINAL, "IB1I0000", "PR09", "RJ94", "额度不足"),
     "ccms.911.001.01": m.Discard(ORIGINAL, "IB1O0410"),
@@ -103,9 +103,10 @@ days = st.dates(date(1990, 1, 1), date(2099, 12, 31))
 statuses = st.integers(0, 10).map(lambda n: f"PR{n:02d}")
 reasons = maybe | st.integers(1, 99).map(lambda n: f"RJ{n:02d}")
 results = st.from_regex(r"[A-Z0-9]{3}[IWOS][0-9A-Z]{4}", fullmatch=True)
-originals = st.builds(m.Original, ids, participants)
+kinds = st.sampled_from(["ibps.101.001.01", "hvps.111.001.01", "beps.121.001.01"])
+originals = st.builds(m.Original, ids, participants, kinds, maybe | ids)
 accounts = st.builds(AccountAtBank, texts(140), account_numbers, participants, maybe | texts(140))
-netted = st.builds(m.NettedPayment, ids, participants, signed)
+netted = st.builds(m.NettedPayment, ids, participants, signed, kinds, maybe | ids)
 lines = st.builds(
     m.DetailLine,
     texts(35).filter(lambda text: len(text) <= 35),

@@ -5,7 +5,7 @@ GB2312, GB18030), checking against our own schemas. Promises: no document type, 
 network, no file access; a comment or processing instruction can never split a value; a hostile
 document is refused with ``BadMessage`` in well under a second. No value of the document is ever
 quoted in an error, because values here are accounts and names.
-Read next: ``rails/ibps/codec.py``, which uses it.
+Read next: ``rails/cnaps/codec.py``, which uses it.
 """
 
 from __future__ import annotations

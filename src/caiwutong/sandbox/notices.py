@@ -14,6 +14,7 @@ from itertools import groupby
 from caiwutong.kernel.clock import china_date
 from caiwutong.rails.contract import AccountAtBank
 from caiwutong.rails.ibps import messages as m
+from caiwutong.rails.ibps.reports import TRANSFER
 from caiwutong.sandbox.centre import RETURN, Transfer
 from caiwutong.sandbox.faults import FaultKind
 from caiwutong.sandbox.network import COUNTER, Network
@@ -111,6 +112,7 @@ class Notices:
                 message_id=each.message_id or each.reference,
                 sender=each.payer_bank,
                 amount_fen=-each.amount_fen if each.payer_bank == self._code else each.amount_fen,
+                kind=TRANSFER,
             )
             for each in chunk
         )
@@ -137,7 +139,9 @@ class Notices:
             ),
             type_code=RETURN,
             remark=transfer.purpose,
-            original=m.Original(transfer.original_reference, transfer.original_originator),
+            original=m.Original(
+                transfer.original_reference, transfer.original_originator, TRANSFER
+            ),
         )
         body = self._speaker.frame(
             message, sender=transfer.payer_bank, message_id=transfer.reference

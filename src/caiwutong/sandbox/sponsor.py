@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from caiwutong.crypto.gm import Sm2PrivateKey, Sm2PublicKey
 from caiwutong.kernel.clock import china_date
+from caiwutong.rails.cnaps.signing import KeyRing
 from caiwutong.rails.contract import BadMessage
 from caiwutong.rails.ibps import codec, profile
 from caiwutong.rails.ibps import messages as m
-from caiwutong.rails.ibps.signing import KeyRing
+from caiwutong.rails.ibps.reports import TRANSFER
 from caiwutong.sandbox.centre import FORWARDED, REFUSED, REVOKED, Transfer
 from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, LIMIT, OTHER, PAYER_BANK, words_of
 from caiwutong.sandbox.entries import (
@@ -346,7 +347,7 @@ class Sponsor:
 def answer_of(transfer: Transfer) -> m.Message:
     """What the payee's bank said to a transfer, as the first answer said it: a 102; for one taken
     back the centre's own word."""
-    original = m.Original(transfer.message_id or transfer.reference, transfer.originator)
+    original = m.Original(transfer.message_id or transfer.reference, transfer.originator, TRANSFER)
     if transfer.status == REVOKED:
         return m.ProcessingConfirm(
             original, profile.DONE, REVOKED, transfer.code, clean(transfer.words, 100)

@@ -16,6 +16,8 @@ from caiwutong.kernel.clock import ManualClock, SystemRandomness
 from caiwutong.kernel.errors import Refused, Unavailable
 from caiwutong.kernel.ids import Ids
 from caiwutong.kernel.order import Direction, Priority
+from caiwutong.rails.cnaps.rail import one_line
+from caiwutong.rails.cnaps.signing import PeerKey
 from caiwutong.rails.contract import (
     NOT_FOUND,
     SILENCE,
@@ -31,8 +33,8 @@ from caiwutong.rails.contract import (
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps import profile
 from caiwutong.rails.ibps.codec import decode_frames, encode, read_headers
-from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail, one_line
-from caiwutong.rails.ibps.signing import PeerKey
+from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
+from caiwutong.rails.ibps.reports import TRANSFER
 from support.ibps_words import CENTRE, PAYEE, PAYER, SPONSOR
 
 NOW = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
@@ -204,14 +206,14 @@ def test_many_attempts_are_encoded_in_order() -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"direction": Direction.PULL}, "ibps.push_only"),
-        ({"payee": AccountAtBank("甲", "62")}, "ibps.no_bank_code"),
-        ({"payee": AccountAtBank("甲|乙", "62", SPONSOR)}, "ibps.cannot_be_written"),
-        ({"payee": AccountAtBank("甲", "6 2", SPONSOR)}, "ibps.cannot_be_written"),
-        ({"payee": AccountAtBank("", "62", SPONSOR)}, "ibps.cannot_be_written"),
-        ({"amount_fen": -1}, "ibps.cannot_be_written"),
-        ({"currency": "USD"}, "ibps.cannot_be_written"),
-        ({"reference": "TOO-LONG-OR-ODD-REFERENCE"}, "ibps.header"),
+        ({"direction": Direction.PULL}, "cnaps.push_only"),
+        ({"payee": AccountAtBank("甲", "62")}, "cnaps.no_bank_code"),
+        ({"payee": AccountAtBank("甲|乙", "62", SPONSOR)}, "cnaps.cannot_be_written"),
+        ({"payee": AccountAtBank("甲", "6 2", SPONSOR)}, "cnaps.cannot_be_written"),
+        ({"payee": AccountAtBank("", "62", SPONSOR)}, "cnaps.cannot_be_written"),
+        ({"amount_fen": -1}, "cnaps.cannot_be_written"),
+        ({"currency": "USD"}, "cnaps.cannot_be_written"),
+        ({"reference": "TOO-LONG-OR-ODD-REFERENCE"}, "cnaps.header"),
     ],
 )
 def test_an_attempt_that_cannot_travel_is_refused_before_anything_is_sent(
@@ -309,8 +311,8 @@ async def test_no_more_requests_than_agreed_are_under_way(centre: Centre) -> Non
 
 
 def test_what_the_network_posts_to_us_is_decoded_in_order(centre_key_writes: Centre) -> None:
-    original = m.Original(attempt().reference, SPONSOR)
-    paid = (m.NettedPayment(attempt().reference, SPONSOR, -1234_56),)
+    original = m.Original(attempt().reference, SPONSOR, TRANSFER)
+    paid = (m.NettedPayment(attempt().reference, SPONSOR, -1234_56, TRANSFER),)
     raw = b"".join(
         centre_key_writes.write(message)
         for message in (
@@ -336,24 +338,23 @@ def centre_key_writes() -> Centre:
 
 def test_a_strangers_signature_is_refused(centre_key_writes: Centre) -> None:
     centre_key_writes.key = STRANGERS
-    raw = centre_key_writes.write(
-        m.CreditAnswer(m.Original(attempt().reference, SPONSOR), "PR09", 1)
-    )
-    with pytest.raises(BadMessage, match=r"ibps\.bad_signature"):
+    about = m.Original(attempt().reference, SPONSOR, TRANSFER)
+    raw = centre_key_writes.write(m.CreditAnswer(about, "PR09", 1))
+    with pytest.raises(BadMessage, match=r"cnaps\.bad_signature"):
         rail_to("http://127.0.0.1:1").decode(raw)
 
 
 def test_a_message_for_another_participant_is_refused(centre_key_writes: Centre) -> None:
     raw = centre_key_writes.write(
-        m.CreditAnswer(m.Original(attempt().reference, SPONSOR), "PR09", 1),
+        m.CreditAnswer(m.Original(attempt().reference, SPONSOR, TRANSFER), "PR09", 1),
         receiver="102290012345",
     )
-    with pytest.raises(BadMessage, match=r"ibps\.not_for_us"):
+    with pytest.raises(BadMessage, match=r"cnaps\.not_for_us"):
         rail_to("http://127.0.0.1:1").decode(raw)
 
 
 def test_a_callback_is_acknowledged_message_by_message(centre_key_writes: Centre) -> None:
-    original = m.Original(attempt().reference, SPONSOR)
+    original = m.Original(attempt().reference, SPONSOR, TRANSFER)
     raw = centre_key_writes.write(m.CreditAnswer(original, "PR10", 1)) + centre_key_writes.write(
         m.Acknowledgement(original)
     )
@@ -420,7 +421,7 @@ async def test_many_enquiries_go_together_and_come_back_in_order(
 
 
 async def test_an_answer_about_another_payment_is_not_taken(centre: Centre, rail: IbpsRail) -> None:
-    other = m.Original("20261123OTHER", SPONSOR)
+    other = m.Original("20261123OTHER", SPONSOR, TRANSFER)
     centre.answer = lambda frame: m.EnquiryAnswer(
         frame.header.message_id, other, profile.DONE, "PR09"
     )
@@ -429,9 +430,8 @@ async def test_an_answer_about_another_payment_is_not_taken(centre: Centre, rail
 
 
 async def test_an_answer_to_another_question_is_not_taken(centre: Centre, rail: IbpsRail) -> None:
-    centre.answer = lambda frame: m.EnquiryAnswer(
-        "OLDQUESTION", m.Original(attempt().reference, SPONSOR), profile.DONE, "PR09"
-    )
+    about = m.Original(attempt().reference, SPONSOR, TRANSFER)
+    centre.answer = lambda frame: m.EnquiryAnswer("OLDQUESTION", about, profile.DONE, "PR09")
     (report,) = await rail.enquire([attempt()])
     assert (report.kind, report.code) == (ReportKind.IN_DOUBT, SILENCE)
 

@@ -12,7 +12,7 @@ from caiwutong.rails.ibps import profile
 from caiwutong.rails.ibps.reports import reports_of
 from support.ibps_words import AT, CENTRE, ORIGINAL, PAYEE, PAYER, SPONSOR
 
-OF_SOMEONE_ELSE = m.Original("20261123ABCDEFGHIJKL", "102290012345")
+OF_SOMEONE_ELSE = m.Original("20261123ABCDEFGHIJKL", "102290012345", "ibps.101.001.01")
 OF_A_QUERY = m.Original("20261123ABCDEFGHIJKL", SPONSOR, "ibps.309.001.01")
 REVOCATION, RETURN = Concerning.REVOCATION, Concerning.RETURN_REQUEST
 PAYMENT = Concerning.PAYMENT
@@ -32,7 +32,7 @@ def answer(result: str, status: str = "", reason: str = "") -> m.EnquiryAnswer:
 
 
 TABLE: list[tuple[m.Message, ReportKind, str, Concerning]] = [
-    (m.Acknowledgement(ORIGINAL), K.ACCEPTED, "IB1I0000", PAYMENT),
+    (m.Acknowledgement(ORIGINAL), K.ACCEPTED, "CB1I0000", PAYMENT),
     (m.CreditAnswer(ORIGINAL, "PR10", 1), K.ACCEPTED, "PR10", PAYMENT),
     (m.CreditAnswer(ORIGINAL, "PR09", 1, reason="RJ02"), K.REJECTED, "RJ02", PAYMENT),
     (m.CreditAnswer(ORIGINAL, "PR09", 1), K.REJECTED, "PR09", PAYMENT),
@@ -79,8 +79,8 @@ def test_a_message_says(
 
 def test_notices_speak_of_our_own_payments_only() -> None:
     payments = (
-        m.NettedPayment(ORIGINAL.message_id, SPONSOR, -5_00),
-        m.NettedPayment("20261123THEIRS", "102290012345", 9_00),
+        m.NettedPayment(ORIGINAL.message_id, SPONSOR, -5_00, "ibps.101.001.01"),
+        m.NettedPayment("20261123THEIRS", "102290012345", 9_00, "ibps.101.001.01"),
         m.NettedPayment("20261123PULL", SPONSOR, 1_00, "ibps.103.001.01"),
     )
     at, day = AT + timedelta(minutes=5), AT.date()

@@ -13,8 +13,8 @@ import contextlib
 import aiohttp
 
 from caiwutong.kernel.clock import Clock
+from caiwutong.rails.cnaps.codec import MAX_RAW
 from caiwutong.rails.contract import NotSent, SentInDoubt
-from caiwutong.rails.ibps.codec import MAX_RAW
 
 _ASK = "Ask what became of it; do not send it under another reference."
 _HEADERS = {"Content-Type": "application/xml"}
@@ -55,17 +55,17 @@ class Link:
                     return await self._body(response)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 raise NotSent(
-                    "ibps.no_connection",
+                    "cnaps.no_connection",
                     f"The clearing centre cannot be reached ({type(error).__name__}).",
                     "Nothing was sent. Try again when the line is up.",
                 ) from None
             except TimeoutError:
                 raise SentInDoubt(
-                    "ibps.silence", f"No answer within {self._timeout_s:g} s.", _ASK
+                    "cnaps.silence", f"No answer within {self._timeout_s:g} s.", _ASK
                 ) from None
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 raise SentInDoubt(
-                    "ibps.line_broke", f"The line broke ({type(error).__name__}).", _ASK
+                    "cnaps.line_broke", f"The line broke ({type(error).__name__}).", _ASK
                 ) from None
 
     async def close(self) -> None:
@@ -77,13 +77,13 @@ class Link:
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if response.status not in (200, 202, 204):
-            raise SentInDoubt("ibps.http", f"The centre answered HTTP {response.status}.", _ASK)
+            raise SentInDoubt("cnaps.http", f"The centre answered HTTP {response.status}.", _ASK)
         parts: list[bytes] = []
         size = 0
         async for part in response.content.iter_any():
             size += len(part)
             if size > MAX_RAW:
-                raise SentInDoubt("ibps.answer_too_large", "The answer does not end.", _ASK)
+                raise SentInDoubt("cnaps.answer_too_large", "The answer does not end.", _ASK)
             parts.append(part)
         return b"".join(parts)
 

@@ -3,7 +3,7 @@
 Owns the connection's facts and keys. Promises: an answer to another question is never taken for
 this one, a message meant for another participant is refused, and everything is verified before it
 is looked at. Knows nothing of payments.
-Read next: ``link.py`` (the wire), ``connector.py`` (what is asked and why).
+Read next: ``link.py`` (the wire), ``rail.py`` (what is asked and why).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,24 +19,24 @@ from caiwutong.crypto.gm import Sm2PrivateKey, Sm2PublicKey
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import Unavailable
 from caiwutong.kernel.ids import Ids, reference
+from caiwutong.rails.cnaps import messages as m
+from caiwutong.rails.cnaps.codec import Codec
+from caiwutong.rails.cnaps.link import Link
+from caiwutong.rails.cnaps.signing import PeerKey, Signer, Verifier
 from caiwutong.rails.contract import BadMessage, SentInDoubt
-from caiwutong.rails.ibps import messages as m
-from caiwutong.rails.ibps.codec import decode_frames, encode
-from caiwutong.rails.ibps.link import Link
-from caiwutong.rails.ibps.signing import PeerKey, Signer, Verifier
 
 _INLINE = 4
 """Up to this many signatures are made on the event loop; more go to a thread."""
 
-Answer = TypeVar("Answer", bound=m.Message)
+Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 
-class IbpsConnection(msgspec.Struct, frozen=True):
+class CnapsConnection(msgspec.Struct, frozen=True):
     """How a sponsoring participant's front-end (前置) reaches the clearing centre."""
 
     url: str
-    """Address of the centre's gateway; frames are POSTed to ``{url}/ibps``."""
+    """Address of the centre's gateway; frames are POSTed to ``{url}/{channel}``."""
     sponsor: str
     """Twelve digits of the participant in whose name we speak."""
     centre: str
@@ -55,7 +55,7 @@ class IbpsConnection(msgspec.Struct, frozen=True):
     concurrency: int = 64
 
     def __repr__(self) -> str:
-        return f"IbpsConnection(url={self.url!r}, sponsor={self.sponsor!r})"
+        return f"{type(self).__name__}(url={self.url!r}, sponsor={self.sponsor!r})"
 
 
 class Exchange:
@@ -63,7 +63,8 @@ class Exchange:
 
     def __init__(
         self,
-        connection: IbpsConnection,
+        connection: CnapsConnection,
+        codec: Codec,
         clock: Clock,
         ids: Ids,
         *,
@@ -71,12 +72,13 @@ class Exchange:
         verifier: Verifier | None = None,
     ) -> None:
         self._us = connection
+        self._codec = codec
         self._clock = clock
         self._ids = ids
         self._signer = signer or Sm2PrivateKey.from_hex(connection.signing_key)
         self._verifier = verifier or PeerKey(Sm2PublicKey.from_hex(connection.centre_key))
         self._link = Link(
-            f"{connection.url.rstrip('/')}/ibps",
+            f"{connection.url.rstrip('/')}/{codec.dialect.system.lower()}",
             clock,
             timeout_s=connection.timeout_s,
             connect_timeout_s=connection.connect_timeout_s,
@@ -96,14 +98,14 @@ class Exchange:
         return reference(self._clock.now(), self._ids.new())
 
     async def query(
-        self, questions: Sequence[m.Message], expected: type[Answer]
+        self, questions: Sequence[Any], expected: type[Answer]
     ) -> list[tuple[m.Header, Answer]]:
         """The one answer of the expected type to each question. Raises Unavailable."""
         try:
             answers = await self.ask(questions)
         except (SentInDoubt, BadMessage) as error:
             raise Unavailable(
-                "ibps.no_answer", error.detail, "Nothing was changed; ask again later."
+                "cnaps.no_answer", error.detail, "Nothing was changed; ask again later."
             ) from None
         found: list[tuple[m.Header, Answer]] = []
         for frames in answers:
@@ -114,12 +116,12 @@ class Exchange:
             ]
             if not fitting:
                 raise Unavailable(
-                    "ibps.no_answer", "The centre did not answer the question.", "Ask again later."
+                    "cnaps.no_answer", "The centre did not answer the question.", "Ask again later."
                 )
             found.append(fitting[0])
         return found
 
-    async def ask(self, questions: Sequence[m.Message]) -> list[list[m.Frame]]:
+    async def ask(self, questions: Sequence[Any]) -> list[list[m.Frame]]:
         """Send the questions in one post; for each, the verified messages that answer it."""
         now = self._clock.now()
         numbered = [(reference(now, self._ids.new()), question) for question in questions]
@@ -137,19 +139,19 @@ class Exchange:
 
     def frames(self, raw: bytes) -> list[m.Frame]:
         """Every message in these bytes, verified and meant for us. Raises BadMessage."""
-        frames = decode_frames(raw, self._verifier)
+        frames = self._codec.decode_frames(raw, self._verifier)
         for frame in frames:
             if frame.header.receiver != self._us.sponsor:
                 raise BadMessage(
-                    "ibps.not_for_us",
+                    "cnaps.not_for_us",
                     f"Message {frame.header.message_id} is meant for {frame.header.receiver}.",
                     "Check the participant codes of this connection.",
                 )
         return frames
 
-    def encode(self, message: m.Message, number: str, at: datetime, *, priority: int = 3) -> bytes:
+    def encode(self, message: Any, number: str, at: datetime, *, priority: int = 3) -> bytes:
         """One frame from us to the centre, signed. Raises Refused."""
-        return encode(
+        return self._codec.encode(
             message,
             sender=self._us.sponsor,
             receiver=self._us.centre,

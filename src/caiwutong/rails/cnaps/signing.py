@@ -1,4 +1,4 @@
-"""Signatures as IBPS V1 carries them: what is signed, who signs, who checks.
+"""Signatures of CNAPS2 messages: what is signed, who signs, who checks.
 
 The signed string is every signed value in order, each followed by ``|`` including the last; values
 trimmed, absent ones left out with their ``|`` kept, amounts as ``CNY1234.56`` (CNAPS2 standard,
@@ -91,5 +91,5 @@ def read_signature(text: str) -> bytes:
     except (binascii.Error, ValueError):
         signature = b""
     if not signature or write_signature(signature) != text:
-        raise BadMessage("ibps.bad_signature", "The signature is not base64.", "Sign it again.")
+        raise BadMessage("cnaps.bad_signature", "The signature is not base64.", "Sign it again.")
     return signature
