@@ -127,7 +127,7 @@ class _Lane:
         self.until = _FAR
         self.rows: list[_Row] = []
         self.waiting: list[tuple[datetime, _Row]] = []
-        self.fees: list[tuple[tuple[FeeBand, ...], int]] = []
+        self.fees: list[tuple[FeeBand, ...]] = []
         self.dropped: list[Why | None] = []
         for index, candidate in enumerate(candidates):
             why = _barred(candidate, payee, policy)
@@ -143,10 +143,9 @@ class _Lane:
             self.until = min(self.until, standing.until)
         if standing.unknown is not None:
             return standing.unknown
-        tariff = (standing.fees, standing.discount_percent)
-        if tariff not in self.fees:
-            self.fees.append(tariff)
-        row = _Row(index, candidate, standing, self.fees.index(tariff))
+        if standing.fees not in self.fees:
+            self.fees.append(standing.fees)
+        row = _Row(index, candidate, standing, self.fees.index(standing.fees))
         if standing.closed is None:
             self.rows.append(row)
             return None
@@ -418,7 +417,7 @@ class _Judge:
         freeze = min(towards.freeze + self.caution * towards.freeze_sd, 1.0)
         fee = self.fees[row.fees]
         if fee < 0:
-            fee = self.fees[row.fees] = fee_of(*self.lane.fees[row.fees], self.amount)
+            fee = self.fees[row.fees] = fee_of(self.lane.fees[row.fees], self.amount)
         loss = (
             self.per_failure * failure
             + self.per_arrival * log_arrival
@@ -460,12 +459,12 @@ def rates(weights: Weights, units: Units) -> tuple[float, float, float, float]:
     )
 
 
-def fee_of(bands: Sequence[FeeBand], discount_percent: int, amount_fen: int) -> int:
+def fee_of(bands: Sequence[FeeBand], amount_fen: int) -> int:
     """What the bank takes, in fen; the discount is off the listed fee, rounded half up."""
     for band in bands:
         if band.up_to_fen is None or amount_fen <= band.up_to_fen:
             listed = band.flat_fen + (amount_fen * band.rate_ppm + 500_000) // 1_000_000
             if band.cap_fen is not None:
                 listed = min(listed, band.cap_fen)
-            return (listed * (100 - discount_percent) + 50) // 100
+            return (listed * (100 - band.percent_off) + 50) // 100
     return 0

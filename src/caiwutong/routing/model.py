@@ -63,7 +63,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """For ``bank_direct``, the channel asked of the bank: ``hvps``, ``beps``, ``ibps`` or
     ``book``; empty leaves it to the bank."""
     bank: str = ""
-    """Our bank: the first three digits of its 联行号."""
+    """Our bank, as ``banks.payee_bank`` names it."""
     connected: bool = True
     """Whether this house has a connection for it."""
     barred: Why | None = None
@@ -96,7 +96,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """The payment's id. It also draws the lot of exploration, so that a decision repeats."""
     amount_fen: int
     payee_bank: str = ""
-    """The first three digits of the payee's 联行号; empty where it is not known."""
+    """The payee's bank, as ``banks.payee_bank`` names it; empty where it is not known."""
     payee_kind: str = ""
     """What kind of bank that is: ``state``, ``joint_stock``, ``city``, ``rural``; may be empty."""
     profile: Profile = Profile.NORMAL
@@ -111,12 +111,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeeBand(msgspec.Struct, frozen=True):
-    """Up to ``up_to_fen`` inclusive (None: without end): flat, plus a share, up to a cap."""
+    """Up to ``up_to_fen`` inclusive (None: without end): flat, plus a share, up to a cap; then the
+    discount."""
 
     up_to_fen: int | None
     flat_fen: int = 0
     rate_ppm: int = 0
     cap_fen: int | None = None
+    percent_off: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +140,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Why | None = None
     """A fact without which it must not be used is not known."""
     fees: tuple[FeeBand, ...] = ()
-    discount_percent: int = 0
     typical_seconds: float = 60.0
     """The arrival one would expect before any was seen."""
-    in_queue: bool = False
-    """Whether it takes payments while closed and carries them at the next opening."""
 
 
 class Conditions(Protocol):

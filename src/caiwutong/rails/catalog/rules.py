@@ -177,6 +177,15 @@ class Catalog:
         fen = (list_fen * (100 - discount.percent_off) + 50) // 100
         return Fee(fen, list_fen, tariff.fact_id, discount.fact_id, tariff.source)
 
+    def tariff_on(
+        self, bank: str, channel: str, at: datetime
+    ) -> tuple[Tariff | None, Discount | None]:
+        """The tariff and the discount in force, for those who work out many amounts."""
+        return (
+            self._newest(Tariff, channel, at, bank),
+            self._newest(Discount, channel, at, bank),
+        )
+
     # -- what the timetable asks
 
     def look(self, rail: str, day: date) -> Day:
