@@ -11,11 +11,14 @@ import msgspec
 
 from caiwutong.kernel.errors import Refused
 from caiwutong.rails.bank_direct.contract import Connection, Style
+from caiwutong.rails.bank_direct.styles.boc.connector import BocConnector
+from caiwutong.rails.bank_direct.styles.boc.link import BocConnection
 from caiwutong.rails.bank_direct.styles.cmb.connector import CmbConnector
 from caiwutong.rails.bank_direct.styles.cmb.link import CmbConnection
 
 STYLES: dict[str, Style] = {
     "cmb": Style(CmbConnection, CmbConnector),
+    "boc": Style(BocConnection, BocConnector),
 }
 """By the ``style`` of an entry in ``connections.json``."""
 
