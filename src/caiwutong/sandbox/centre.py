@@ -248,26 +248,34 @@ class Centre:
 
     # -- rounds
 
-    def net(self, at: datetime, system: str = IBPS) -> list[Transfer]:
+    def net(self, at: datetime, system: str = IBPS, most: int = -1) -> list[Transfer]:
         """Close a netting round of one system: its confirmed transfers become PR03, irrevocably.
-        Gives those transfers; empty when there was nothing, and then no round is written."""
-        confirmed = "FROM transfers WHERE status = 'PR10' AND system = ?"
-        if not self._db.execute(f"SELECT 1 {confirmed} LIMIT 1", (system,)).fetchone():
+        Gives those transfers; empty when there was nothing, and then no round is written. With
+        ``most`` only so many, the oldest first: a large round is closed in parts."""
+        waiting = self._db.execute(
+            "SELECT 1 FROM transfers WHERE status = 'PR10' AND system = ? LIMIT 1", (system,)
+        )
+        if not waiting.fetchone():
             return []
         number = self.write(
-            "INSERT INTO rounds (at, day, transfers, amount_fen, system)"
-            f" SELECT ?, ?, count(*), coalesce(sum(amount_fen), 0), ? {confirmed}",
+            "INSERT INTO rounds (at, day, transfers, amount_fen, system) VALUES (?, ?, 0, 0, ?)",
             at.timestamp(),
             china_date(at).isoformat(),
-            system,
             system,
         ).lastrowid
         self.write(
             "UPDATE transfers SET status = 'PR03', round = ?, decided_at = ?"
-            " WHERE status = 'PR10' AND system = ?",
+            " WHERE seq IN (SELECT seq FROM transfers WHERE status = 'PR10' AND system = ?"
+            "  ORDER BY seq LIMIT ?)",
             number,
             at.timestamp(),
             system,
+            most,
+        )
+        self.write(
+            "UPDATE rounds SET (transfers, amount_fen) = (SELECT count(*), sum(amount_fen)"
+            " FROM transfers WHERE status = 'PR03' AND round = ?1) WHERE round = ?1",
+            number,
         )
         for statement in (_DEBIT_POSITIONS, _CREDIT_POSITIONS):
             self.write(statement, number)

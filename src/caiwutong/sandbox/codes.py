@@ -16,6 +16,7 @@ BAD_SIGNATURE = "RJ35"
 OTHER = "RJ90"
 CENTRE_CHECK = "RJ91"
 PAYER_BANK = "RJ92"
+QUOTA = "RJ94"
 PAYEE_BANK = "RJ95"
 END_OF_DAY = "RJ99"
 
@@ -31,6 +32,7 @@ WORDS = {
     OTHER: "其他错误",
     CENTRE_CHECK: "网银中心检查错误",
     PAYER_BANK: "付款行拒绝",
+    QUOTA: "轧差额度不足",
     PAYEE_BANK: "收款行拒绝",
     END_OF_DAY: "日终退回",
 }

@@ -267,13 +267,14 @@ class Network:
 
     # -- rounds
 
-    def net(self, system: str = IBPS) -> int:
-        """Close a netting round of this system now; gives how many transfers it made final."""
+    def net(self, system: str = IBPS, most: int = -1) -> int:
+        """Close a netting round of this system now, or its oldest ``most``; gives how many
+        transfers it made final."""
         self.commits.flush()
         at = self.clock.now()
         if system == IBPS:
             self._next_net = at.timestamp() + self.netting_s
-        transfers = self.centre.net(at, system)
+        transfers = self.centre.net(at, system, most)
         if not transfers:
             return 0
         self.centre.commit()

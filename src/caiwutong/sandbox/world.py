@@ -19,6 +19,8 @@ GROUP_NAME = "华东示例集团"
 UNITS = 37
 """成员单位 of the demo group."""
 PAYEES = 300
+NETTING_QUOTA_FEN = 20_000_000_000_00
+"""Twenty thousand million CNY: far above what the demo group has."""
 BAD_PAYEES = {"frozen": 6, "closed": 6, "wrong_name": 6}
 """How many of the payees cannot be paid, by condition: 18 of 300, six in a hundred."""
 
@@ -63,6 +65,8 @@ class Bank(msgspec.Struct, frozen=True):
     """How its corporate customers reach it: ``ibps`` (the sponsor), ``bank_direct``, or empty."""
     fees: tuple[FeeBand, ...] = ()
     """What it takes for a payment to another bank; empty is free."""
+    beps_credit: str = "round"
+    """When it credits what comes over BEPS: with the netting ``round``, or at ``acceptance``."""
 
 
 class LegalEntity(msgspec.Struct, frozen=True):
@@ -126,6 +130,8 @@ class World(msgspec.Struct, frozen=True):
     units: tuple[MemberUnit, ...]
     accounts: tuple[OwnAccount, ...]
     payees: tuple[Payee, ...]
+    netting_quota_fen: int = 0
+    """轧差额度 of the sponsor on BEPS: what it may owe and not have settled. Zero: no quota."""
 
     def bank(self, code: str) -> Bank:
         """The bank with this 联行号; KeyError when there is none."""
@@ -184,8 +190,15 @@ def demo_world(seed: int = 1) -> World:
     """The demo world: nine banks, eight legal entities with 37 member units, 300 payees."""
     draw = random.Random(f"caiwutong world {seed}")
     banks = tuple(
-        Bank(bank_code(eleven), name, kind, protocol, _HALF if protocol == "bank_direct" else ())
-        for eleven, name, kind, protocol in _BANKS
+        Bank(
+            bank_code(eleven),
+            name,
+            kind,
+            protocol,
+            _HALF if protocol == "bank_direct" else (),
+            "acceptance" if number % 2 else "round",
+        )
+        for number, (eleven, name, kind, protocol) in enumerate(_BANKS)
     )
     entities = tuple(LegalEntity(key, name, _uscc(draw)) for key, name, _ in _ENTITIES)
     units = _units()
@@ -199,6 +212,7 @@ def demo_world(seed: int = 1) -> World:
         units=units,
         accounts=_own_accounts(draw, banks, units),
         payees=_payees(draw, banks[1:]),
+        netting_quota_fen=NETTING_QUOTA_FEN,
     )
 
 
@@ -245,7 +259,7 @@ def _own_accounts(
                 bank_code=sponsor.code,
                 bank_name=sponsor.name,
                 nature="general",
-                access_modes=("ibps",),
+                access_modes=("ibps", "beps"),
                 opening_fen=opening,
                 overdraft_fen=5_000_000_00 if unit.key == "U01" else 0,
             )
