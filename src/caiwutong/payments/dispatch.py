@@ -28,7 +28,9 @@ from caiwutong.payments.ports import (
     Accounts,
     CatalogOf,
     Log,
+    NoPages,
     OwnAccount,
+    Pages,
     Rails,
     Seal,
     shipped_catalog,
@@ -160,6 +162,7 @@ class Dispatch:
         rails: Rails,
         courier: Courier,
         catalog: CatalogOf = shipped_catalog,
+        pages: Pages | None = None,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -172,6 +175,7 @@ class Dispatch:
         self._rails = rails
         self._courier = courier
         self._catalog = catalog
+        self._pages = pages or NoPages()
         self._clock = clock
         self._ids = ids
 
@@ -254,12 +258,14 @@ class Dispatch:
         )
 
     async def _write(self, tx: Tx, tenant: str, batch: _Batch) -> list[Attempt]:
-        attempts: list[Attempt] = []
+        made = [(out, self._attempt(tenant, out, batch.now)) for out in batch.out]
+        carried = await self._pages.take_many(
+            tx, tenant, [(out.row.bank_account_id, attempt) for out, attempt in made]
+        )
         kept: list[AttemptRow] = []
         events: list[LogEvent] = []
-        for out in batch.out:
-            row, attempt = out.row, self._attempt(tenant, out, batch.now)
-            attempts.append(attempt)
+        for out, attempt in made:
+            row = out.row
             kept.append(
                 AttemptRow(
                     attempt_id=attempt.attempt_id,
@@ -272,13 +278,15 @@ class Dispatch:
                     valid_until=attempt.valid_until,
                 )
             )
-            row.state, row.state_at = State.SUBMITTED, batch.now
+            on_page = attempt.attempt_id in carried
+            row.state = State.AWAITING_BANK_PAGE if on_page else State.SUBMITTED
+            row.state_at = batch.now
             row.rail, row.reference, row.attempts = attempt.rail, attempt.reference, out.number
             row.reason_code = row.reason = ""
             events.append(
                 self._event(
                     tenant,
-                    "payment.submitted",
+                    f"payment.{row.state}",
                     row,
                     {
                         "state": row.state.value,
@@ -297,9 +305,11 @@ class Dispatch:
             row.version += 1
         await self._store.save(tx, tenant, changed)
         await self._store.insert_attempts(tx, tenant, kept)
+        # What a person carries is neither sent nor asked about: the bank's files will tell.
+        attempts = [attempt for _, attempt in made if attempt.attempt_id not in carried]
         due = rules.next_ask(batch.now, 0)
         await self._store.put_work(
-            tx, tenant, [Work(out.row.payment_id, Task.ENQUIRE, due) for out in batch.out]
+            tx, tenant, [Work(a.payment_id, Task.ENQUIRE, due) for a in attempts]
         )
         await self._log.append_many(tx, events)
         return attempts

@@ -11,8 +11,9 @@ from caiwutong.approvals.model import Ask, NewRequest, PolicyStep, Taken
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import Refusal
+from caiwutong.payments.model import AttemptRow
 from caiwutong.rails.catalog import Catalog, shipped
-from caiwutong.rails.contract import Rail
+from caiwutong.rails.contract import Attempt, Rail
 
 
 class Log(Protocol):
@@ -89,6 +90,35 @@ class Seal(Protocol):
     def seal(self, record_class: str, plaintext: bytes, context: bytes) -> bytes: ...
     def open(self, record_class: str, sealed: bytes, context: bytes) -> bytes: ...
     def blind_index(self, kind: str, normalised: str) -> bytes: ...
+
+
+class Pages(Protocol):
+    """Payments that a person carries into a bank's page, from ``bank_files``. Called inside the
+    engine's transactions, after the payments are locked."""
+
+    async def take_many(
+        self, tx: Tx, tenant: str, attempts: Sequence[tuple[UUID, Attempt]]
+    ) -> Collection[UUID]:
+        """Put those of these (bank account, attempt) that a person carries into the open file of
+        their account; the attempt ids of what is in a file now. What does not fit the bank's
+        template is left out, and is refused when its message is written."""
+        ...
+
+    async def ended_many(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        """These attempts are over."""
+        ...
+
+
+class NoPages:
+    """A house without bank files."""
+
+    async def take_many(
+        self, tx: Tx, tenant: str, attempts: Sequence[tuple[UUID, Attempt]]
+    ) -> Collection[UUID]:
+        return ()
+
+    async def ended_many(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        pass
 
 
 Rails = Mapping[str, Rail]

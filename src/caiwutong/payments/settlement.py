@@ -25,10 +25,10 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import rules
 from caiwutong.payments.events import happened
 from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
-from caiwutong.payments.ports import Log
+from caiwutong.payments.ports import Log, NoPages, Pages
 from caiwutong.payments.states import FROM_REPORT, TERMINAL, Effect, Event, State, Step, follow
 from caiwutong.payments.store import PaymentStore
-from caiwutong.rails.contract import Concerning, RailReport, ReportKind
+from caiwutong.rails.contract import CARRIED_BY_PEOPLE, Concerning, RailReport, ReportKind
 
 _ENDS_ATTEMPT = {
     Event.NETTED: "completed",
@@ -81,6 +81,7 @@ class Settlement:
         log: Log,
         clock: Clock,
         ids: Ids,
+        pages: Pages | None = None,
     ) -> None:
         self._database = database
         self._store = store
@@ -88,6 +89,7 @@ class Settlement:
         self._log = log
         self._clock = clock
         self._ids = ids
+        self._pages = pages or NoPages()
 
     async def apply_many(self, tenant: str, reports: Sequence[RailReport]) -> list[Applied]:
         """What each report did, in order; durable when this returns."""
@@ -179,7 +181,8 @@ class Settlement:
             batch.ledger.append(_take_back(row, batch.now))
             row.returned_at = batch.now
             self._note(batch, row, "payment.returned", report)
-        if Effect.ASK_LATER in step.effects and step.to is not before:
+        asked = Effect.ASK_LATER in step.effects and attempt.rail not in CARRIED_BY_PEOPLE
+        if asked and step.to is not before:
             due = rules.next_ask(batch.now, 0)
             batch.ask[row.payment_id] = Work(row.payment_id, Task.ENQUIRE, due)
         if event in _ENDS_ATTEMPT and not attempt.outcome:
@@ -239,6 +242,7 @@ class Settlement:
             row.version += 1
         await self._store.save(tx, batch.tenant, batch.changed.values())
         await self._store.close_attempts(tx, batch.tenant, batch.closed)
+        await self._pages.ended_many(tx, batch.tenant, batch.closed)
         await self._store.put_work(tx, batch.tenant, list(batch.ask.values()))
         await self._store.drop_work(
             tx, batch.tenant, {(payment_id, Task.ENQUIRE) for payment_id in batch.over}

@@ -68,6 +68,7 @@ class Event(StrEnum):
     EXPIRE = "expire"
     REFUSE = "refuse"
     EXPORT = "export"
+    NOT_UPLOADED = "not_uploaded"
     DISPATCH = "dispatch"
     ACCEPTED = "accepted"
     NETTED = "netted"
@@ -104,6 +105,8 @@ class Precondition(StrEnum):
     """A mandate covers it, or enough different people signed these very bytes."""
     NO_OPEN_ATTEMPT = "no_open_attempt"
     """No earlier attempt could still move the money."""
+    TWO_DECIDED = "two_decided"
+    """Two different people signed that the bank never got the row."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -129,6 +132,9 @@ _OURS: dict[tuple[State, Event], Step] = {
     (_S.VALIDATED, _E.REFUSE): Step(_S.REJECTED, (_F.RELEASE,)),
     (_S.VALIDATED, _E.EXPORT): Step(
         _S.AWAITING_BANK_PAGE, (), (_P.HELD, _P.AUTHORISED, _P.NO_OPEN_ATTEMPT)
+    ),
+    (_S.AWAITING_BANK_PAGE, _E.NOT_UPLOADED): Step(
+        _S.VALIDATED, (_F.SEND,), (_P.HELD, _P.AUTHORISED, _P.TWO_DECIDED)
     ),
     (_S.VALIDATED, _E.DISPATCH): Step(
         _S.SUBMITTED, (_F.ASK_LATER,), (_P.HELD, _P.AUTHORISED, _P.NO_OPEN_ATTEMPT)

@@ -48,6 +48,11 @@ SILENCE = "silence"
 """Report code: no answer came in time, or the connection broke after sending."""
 
 
+CARRIED_BY_PEOPLE = frozenset({"bank_file"})
+"""Rails whose messages are files that a person carries into the bank's page: nothing is sent, and
+nobody can be asked what became of them."""
+
+
 class Concerning(StrEnum):
     """What a report speaks of: the payment itself, or a request we made about it."""
 
