@@ -48,6 +48,7 @@ SAMPLE: dict[str, m.Message] = {
             m.DetailLine("19", AT, date(2026, 11, 23), 7_00, 107_00, "incoming", "", "甲", "62"),
         ),
     ),
+    "ibps.909.001.01": m.LimitChange("IBPS", 1_000_000_00, AT),
     "ccms.318.001.01": m.ReturnRequest(ORIGINAL, 1234_56, "重复付款"),
     "ccms.319.001.01": m.ReturnAnswer("20261123QUERY0000001", ORIGINAL, "PR10"),
     "saps.601.001.01": m.NettingNotice(
@@ -120,7 +121,7 @@ lines = st.builds(
     maybe | account_numbers,
     maybe | texts(280),
 )
-_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "amount_fen": positive,
     "payer": accounts,
     "payee": accounts,
@@ -130,6 +131,9 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "purpose": maybe | texts(140),
     "remark": maybe | texts(280),
     "original": originals,
+    "system": st.from_regex(r"[A-Z]{4}", fullmatch=True),
+    "effective_from": instants,
+    "effective_until": st.none() | instants,
     "status": statuses,
     "reason": reasons,
     "words": maybe | texts(280),
@@ -164,5 +168,5 @@ def word_of(kind: str) -> st.SearchStrategy[m.Message]:
     word = BY_KIND[kind].word
     return st.builds(
         word,
-        **{name: _OPTIONAL.get((word, name), _FIELDS[name]) for name in word.__struct_fields__},
+        **{name: _OPTIONAL.get((word, name), FIELDS[name]) for name in word.__struct_fields__},
     )

@@ -114,7 +114,7 @@ def flag(tag: str, field: str) -> Leaf:
     return Leaf(tag, field, lambda value: "true" if value else "false", lambda text: text == "true")
 
 
-def code(tag: str, field: str, codes: Mapping[str, str]) -> Leaf:
+def code(tag: str, field: str, codes: Mapping[Any, str]) -> Leaf:
     """A word of ours and its code on the wire."""
     back = {wire: word for word, wire in codes.items()}
     return Leaf(tag, field, codes.__getitem__, back.__getitem__)

@@ -276,7 +276,7 @@ class SystemDay(msgspec.Struct, frozen=True):
     """See ``codes.SYSTEM_STATUS``."""
     effective_from: datetime
     holiday: bool = False
-    """Whether the natural day of ``effective_from`` is a free day (节假日标志)."""
+    """Whether ``day`` is a free day, on which the system takes no payments (节假日标志)."""
     words: str = ""
 
 
@@ -291,8 +291,8 @@ class Outage(msgspec.Struct, frozen=True):
 
 
 class LimitChange(msgspec.Struct, frozen=True):
-    """ccms.926: from then on one payment may carry so much, exactly this much included (own: the
-    message does not say); until, for a passing measure."""
+    """ccms.926, IBPS 909: from then on one payment may carry so much, exactly this much included
+    (own: the message does not say); until, for a passing measure."""
 
     system: str
     amount_fen: int

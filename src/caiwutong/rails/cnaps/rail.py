@@ -22,6 +22,7 @@ from caiwutong.rails.cnaps import codes
 from caiwutong.rails.cnaps import messages as m
 from caiwutong.rails.cnaps.codec import Codec
 from caiwutong.rails.cnaps.exchange import CnapsConnection, Exchange
+from caiwutong.rails.cnaps.notices import notices_of
 from caiwutong.rails.cnaps.signing import Signer, Verifier
 from caiwutong.rails.contract import (
     SILENCE,
@@ -30,6 +31,7 @@ from caiwutong.rails.contract import (
     BadMessage,
     BankBalance,
     Concerning,
+    Notice,
     NotSent,
     RailMessage,
     RailReport,
@@ -124,6 +126,11 @@ class CnapsRail(ABC):
             if not isinstance(frame.message, m.Acknowledgement)
         )
 
+    def notices(self, raw: bytes) -> list[Notice]:
+        """What the centre announces in these bytes; empty for any other message. Raises
+        BadMessage."""
+        return [notice for frame in self._exchange.frames(raw) for notice in notices_of(frame)]
+
     async def enquire(self, attempts: Sequence[Attempt]) -> list[RailReport]:
         groups = [
             attempts[start : start + ENQUIRIES_A_POST]
@@ -142,6 +149,17 @@ class CnapsRail(ABC):
             self.original(attempt), attempt.amount_fen, one_line(reason, 280), attempt.currency
         )
         return await self._request(attempt, request, Concerning.RETURN_REQUEST)
+
+    async def ask_payee_bank(self, attempt: Attempt, question: str) -> str:
+        """What the payee's bank says to a question in words (查询 314, 查复 315): for people and
+        files, never a status. Empty when the answer will come later. Raises Unavailable."""
+        asked = m.Question(self.original(attempt), one_line(question, 280))
+        try:
+            (frames,) = await self._exchange.ask([asked])
+        except (SentInDoubt, BadMessage) as error:
+            raise Unavailable("cnaps.no_answer", error.detail, "Ask again later.") from None
+        said = [each.message for each in frames if isinstance(each.message, m.QuestionAnswer)]
+        return said[0].content if said else ""
 
     async def balances(self, accounts: Sequence[AccountAtBank]) -> list[BankBalance]:
         asked = [

@@ -164,7 +164,13 @@ _IN_FORCE: tuple[Node, ...] = (
     instant("FctvDtTm", "effective_from"),
     maybe_instant("XpryDtTm", "effective_until"),
 )
-
+LIMIT_CHANGE: tuple[Node, ...] = (
+    text("SysCd", "system"),
+    Amount("LmtAmt", "amount_fen"),
+    *_IN_FORCE,
+    WORDS,
+)
+"""ccms.926 and IBPS 909."""
 _CONTENT = text("Cntt", "content")
 
 _shape = shapes_in(SCHEMAS)
@@ -242,15 +248,7 @@ _ALL = (
     _shape(
         "ccms.809.001.01", m.Outage, "SysOutgNtfctn", text("SysCd", "system"), *_IN_FORCE, WORDS
     ),
-    _shape(
-        "ccms.926.001.01",
-        m.LimitChange,
-        "LmtChngNtfctn",
-        text("SysCd", "system"),
-        Amount("LmtAmt", "amount_fen"),
-        *_IN_FORCE,
-        WORDS,
-    ),
+    _shape("ccms.926.001.01", m.LimitChange, "LmtChngNtfctn", *LIMIT_CHANGE),
     _shape(
         "ccms.900.001.01",
         m.ProcessingConfirm,

@@ -23,6 +23,7 @@ from caiwutong.rails.cnaps.messages import (
     EnquiryAnswer,
     Frame,
     Header,
+    LimitChange,
     NettedPayment,
     NettingNotice,
     Original,
@@ -49,6 +50,7 @@ __all__ = [
     "EnquiryAnswer",
     "Frame",
     "Header",
+    "LimitChange",
     "Message",
     "NettedPayment",
     "NettingNotice",
@@ -111,4 +113,5 @@ Message = (
     | ProcessingConfirm
     | Discard
     | Acknowledgement
+    | LimitChange
 )

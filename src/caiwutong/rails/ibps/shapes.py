@@ -48,6 +48,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("ibps.306.001.01", m.EnquiryAnswer, "TxQryRspn", *s.ENQUIRY_ANSWER),
     _shape("ibps.307.001.01", m.Revocation, "TxCxl", *s.REVOCATION),
     _shape("ibps.308.001.01", m.RevocationAnswer, "TxCxlRspn", *s.REVOCATION_ANSWER),
+    _shape("ibps.909.001.01", m.LimitChange, "LmtChngNtfctn", *s.LIMIT_CHANGE),
     *pick(
         s.SHARED,
         (
