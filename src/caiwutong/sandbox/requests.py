@@ -1,7 +1,8 @@
 """A direct bank's register of payment requests: what was asked, and how far it has come.
 
-Kept in the bank's own file beside its books. A request is unique by its reference (yurRef); its
-states walk AUT → NTE → BNK → FIN, and FIN carries a flag (S, F, B). ``due_at`` is the business
+Kept in the bank's own file beside its books, in words no interface owns. A request is unique by
+its reference; its states walk AUT (received) → NTE (approved) → BNK (being executed) → FIN, and FIN
+carries a flag (S paid, F failed, B came back). ``due_at`` is the business
 moment of the next step, so that a killed process goes on where it stopped.
 """
 
@@ -11,24 +12,41 @@ from typing import NamedTuple
 
 import msgspec
 
-from caiwutong.rails.bank_direct.styles.cmb.messages import PayDetail
 from caiwutong.sandbox.books import Book
 
 AUT, NTE, BNK, FIN = "AUT", "NTE", "BNK", "FIN"
 PAID, FAILED, CAME_BACK = "S", "F", "B"
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS requests (
+_SCHEMA = (
+    """
+CREATE TABLE IF NOT EXISTS orders (
   number INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT NOT NULL UNIQUE, detail BLOB NOT NULL,
-  mode TEXT NOT NULL, business TEXT NOT NULL, day TEXT NOT NULL, state TEXT NOT NULL,
+  package TEXT NOT NULL, day TEXT NOT NULL, state TEXT NOT NULL,
   flag TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
   due_at REAL, returned_day TEXT NOT NULL DEFAULT '')
-"""
-_DUE = "CREATE INDEX IF NOT EXISTS requests_due ON requests (due_at) WHERE due_at IS NOT NULL"
-_RETURNED = (
-    "CREATE INDEX IF NOT EXISTS requests_returned ON requests (returned_day)"
-    " WHERE returned_day != ''"
+""",
+    "CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS orders_package ON orders (package) WHERE package != ''",
+    "CREATE INDEX IF NOT EXISTS orders_returned ON orders (returned_day) WHERE returned_day != ''",
 )
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment as the customer asked for it, whatever interface it came over."""
+
+    reference: str
+    payer_account: str
+    payee_account: str
+    payee_name: str
+    payee_bank_name: str = ""
+    payee_bank_code: str = ""
+    amount_fen: int
+    inside: bool
+    """Whether the customer says that the payee banks here too."""
+    purpose: str = ""
+    remark: str = ""
+    terms: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """What only the interface's own words need again, by its names."""
 
 
 class PaymentRequest(NamedTuple):
@@ -36,9 +54,9 @@ class PaymentRequest(NamedTuple):
 
     number: int
     reference: str
-    raw_detail: bytes
-    mode: str
-    business: str
+    raw_order: bytes
+    package: str
+    """The message it first came in with others, as the interface numbers it, or empty."""
     day: str
     """Day of submission, ``yyyyMMdd``."""
     state: str
@@ -48,9 +66,9 @@ class PaymentRequest(NamedTuple):
     returned_day: str
 
     @property
-    def detail(self) -> PayDetail:
+    def order(self) -> Order:
         """The payment as it was asked for."""
-        return msgspec.json.decode(self.raw_detail, type=PayDetail)
+        return msgspec.json.decode(self.raw_order, type=Order)
 
     @property
     def bank_reference(self) -> str:
@@ -63,29 +81,41 @@ class Register:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        for statement in (_SCHEMA, _DUE, _RETURNED):
+        for statement in _SCHEMA:
             book.write(statement)
         book.commit()
 
     def get(self, reference: str) -> PaymentRequest | None:
         """The request with this reference, or None."""
-        return self._first("SELECT * FROM requests WHERE reference = ?", reference)
+        return self._first("SELECT * FROM orders WHERE reference = ?", reference)
 
-    def add(
-        self, detail: PayDetail, mode: str, business: str, day: str, due_at: float
-    ) -> PaymentRequest:
+    def in_package(self, package: str) -> list[PaymentRequest]:
+        """The requests that first came in this package, in their order."""
+        rows = self._book.read("SELECT * FROM orders WHERE package = ? ORDER BY number", package)
+        return [PaymentRequest(*row) for row in rows]
+
+    def packages(self, first: str, last: str) -> list[str]:
+        """The packages that came on these days (``yyyyMMdd``, both counted), in their order."""
+        rows = self._book.read(
+            "SELECT package FROM orders WHERE package != '' AND day BETWEEN ? AND ?"
+            " GROUP BY package ORDER BY min(number)",
+            first,
+            last,
+        )
+        return [row[0] for row in rows]
+
+    def add(self, order: Order, package: str, day: str, due_at: float) -> PaymentRequest:
         """Note a new request (AUT), to be looked at when ``due_at`` has come."""
         self._book.write(
-            "INSERT INTO requests (reference, detail, mode, business, day, state, due_at)"
-            " VALUES (?,?,?,?,?,'AUT',?)",
-            detail.reference,
-            msgspec.json.encode(detail),
-            mode,
-            business,
+            "INSERT INTO orders (reference, detail, package, day, state, due_at)"
+            " VALUES (?,?,?,?,'AUT',?)",
+            order.reference,
+            msgspec.json.encode(order),
+            package,
             day,
             due_at,
         )
-        found = self.get(detail.reference)
+        found = self.get(order.reference)
         assert found is not None
         return found
 
@@ -100,7 +130,7 @@ class Register:
     ) -> None:
         """Move a request on; None as ``due_at`` waits for someone else."""
         self._book.write(
-            "UPDATE requests SET state = ?, flag = ?, reason = ?, due_at = ?"
+            "UPDATE orders SET state = ?, flag = ?, reason = ?, due_at = ?"
             " WHERE reference = ? AND state != 'FIN'",
             state,
             flag,
@@ -112,7 +142,7 @@ class Register:
     def came_back(self, reference: str, reason: str, day: str) -> bool:
         """A paid payment was returned. False when it was not paid, or is returned already."""
         done = self._book.write(
-            "UPDATE requests SET flag = 'B', reason = ?, returned_day = ?"
+            "UPDATE orders SET flag = 'B', reason = ?, returned_day = ?"
             " WHERE reference = ? AND state = 'FIN' AND flag = 'S'",
             reason,
             day,
@@ -122,19 +152,19 @@ class Register:
 
     def due(self, now: float) -> list[PaymentRequest]:
         """Requests whose next step has come."""
-        rows = self._book.read("SELECT * FROM requests WHERE due_at <= ? ORDER BY due_at", now)
+        rows = self._book.read("SELECT * FROM orders WHERE due_at <= ? ORDER BY due_at", now)
         return [PaymentRequest(*row) for row in rows]
 
     def wake(self, now: float) -> int:
         """Let every unfinished request that waits take its next step now; gives how many."""
         return self._book.write(
-            "UPDATE requests SET due_at = ? WHERE state != 'FIN' AND due_at IS NULL", now
+            "UPDATE orders SET due_at = ? WHERE state != 'FIN' AND due_at IS NULL", now
         ).rowcount
 
     def returned_between(self, first: str, last: str) -> list[PaymentRequest]:
         """Requests returned on these days (``yyyyMMdd``, both counted)."""
         rows = self._book.read(
-            "SELECT * FROM requests WHERE returned_day != '' AND returned_day BETWEEN ? AND ?"
+            "SELECT * FROM orders WHERE returned_day != '' AND returned_day BETWEEN ? AND ?"
             " ORDER BY number",
             first,
             last,

@@ -20,7 +20,6 @@ from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import CaiwutongError, Refused
 from caiwutong.sandbox.admin import Admin
-from caiwutong.sandbox.direct import DirectBank
 from caiwutong.sandbox.faults import Faults, Plan
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.notices import Notices
@@ -35,6 +34,7 @@ from caiwutong.sandbox.setup import (
     prepare,
 )
 from caiwutong.sandbox.sponsor import Speaker, Sponsor
+from caiwutong.sandbox.styles import STYLES
 from caiwutong.sandbox.wire import Fate, Reply
 
 MAX_BODY = 32_000_000
@@ -76,7 +76,9 @@ class Sandbox:
         participant = Sm2PrivateKey.from_hex(keys.participant_secret).public
         self.sponsor = Sponsor(self.network, speaker, participant, self.notices.push)
         self.direct = {
-            code: DirectBank(self.network, code, link, self.pushes, CALLBACK_DIRECT + code)
+            code: STYLES[prepared.world.bank(code).style].bank(
+                self.network, code, link, self.pushes, CALLBACK_DIRECT + code
+            )
             for code, link in keys.links.items()
         }
         self.network.fronts += [self.notices, *self.direct.values()]

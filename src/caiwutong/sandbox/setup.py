@@ -24,7 +24,9 @@ import msgspec
 from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.kernel.clock import Clock, Randomness, SystemRandomness
 from caiwutong.sandbox.faults import Faults, Plan
+from caiwutong.sandbox.links import LinkKeys
 from caiwutong.sandbox.network import Network
+from caiwutong.sandbox.styles import STYLES
 from caiwutong.sandbox.world import World, demo_world, load_world, save_world
 
 IBPS_PATH = "/ibps"
@@ -32,21 +34,6 @@ CALLBACK_IBPS = "/v1/rails/ibps/messages"
 """Where the hub takes what the centre pushes."""
 CALLBACK_DIRECT = "/callbacks/bank_direct/"
 """Where the hub takes the notices of the direct banks, before the name of the connection."""
-
-
-class LinkKeys(msgspec.Struct, frozen=True):
-    """The secrets of the link between the demo group and one direct bank."""
-
-    user_id: str
-    """UID of the group at this bank."""
-    bank_secret: str
-    """The bank's SM2 private key, hex."""
-    hub_secret: str
-    """The group's SM2 private key, hex: kept so that ``connections.json`` can be written again."""
-    sm4: str
-
-    def __repr__(self) -> str:
-        return f"LinkKeys({self.user_id})"
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -134,14 +121,11 @@ def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
         },
         "bank_direct": [
             {
-                "style": "cmb",
+                "style": world.bank(code).style,
                 "name": code,
                 "url": f"{base_url}/banks/{code}/direct",
                 "bank_codes": [code],
-                "user_id": link.user_id,
-                "signing_key": link.hub_secret,
-                "bank_key": Sm2PrivateKey.from_hex(link.bank_secret).public.to_hex(),
-                "sm4_key": link.sm4,
+                **STYLES[world.bank(code).style].entry(link),
             }
             for code, link in keys.links.items()
         ],

@@ -67,6 +67,8 @@ class Bank(msgspec.Struct, frozen=True):
     """What it takes for a payment to another bank; empty is free."""
     beps_credit: str = "round"
     """When it credits what comes over BEPS: with the netting ``round``, or at ``acceptance``."""
+    style: str = "cmb"
+    """The wire format of its direct interface, for ``bank_direct`` (``styles.STYLES``)."""
 
 
 class LegalEntity(msgspec.Struct, frozen=True):
@@ -149,7 +151,7 @@ def bank_code(eleven: str) -> str:
 
 _HALF = tuple(FeeBand(band.up_to_fen, band.fee_fen // 2) for band in COUNTER_TARIFF)
 
-_BANKS = (
+_BANKS: tuple[tuple[str, str, BankKind, str], ...] = (
     ("90730109001", "华东示例集团财务有限公司", BankKind.FINANCE_COMPANY, "ibps"),
     ("10229009101", "国信银行", BankKind.STATE, ""),
     ("10330109102", "国丰银行", BankKind.STATE, ""),
@@ -160,6 +162,8 @@ _BANKS = (
     ("31333109302", "海州银行", BankKind.CITY, ""),
     ("40245209401", "沂河农村商业银行", BankKind.RURAL, ""),
 )
+_STYLES: dict[str, str] = {}
+"""By name of the bank: the style of its direct interface, where it is not ``cmb``."""
 _CENTRE = "000100000008"
 
 _PLACES = (
@@ -197,6 +201,7 @@ def demo_world(seed: int = 1) -> World:
             protocol,
             _HALF if protocol == "bank_direct" else (),
             "acceptance" if number % 2 else "round",
+            _STYLES.get(name, "cmb"),
         )
         for number, (eleven, name, kind, protocol) in enumerate(_BANKS)
     )

@@ -1,0 +1,39 @@
+"""Which styles of direct banks the sandbox can be, one line each: the bank's skin, and what the hub
+needs to know of the link (an entry under ``bank_direct`` of ``connections.json``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from caiwutong.crypto.gm import Sm2PrivateKey
+from caiwutong.sandbox.direct import DirectBank
+from caiwutong.sandbox.direct_cmb import CmbBank
+from caiwutong.sandbox.links import LinkKeys
+
+
+class SandboxStyle(NamedTuple):
+    """One style, from the bank's side."""
+
+    bank: type[DirectBank]
+    entry: Callable[[LinkKeys], dict[str, Any]]
+    """The fields of the style in a connection's entry: who the hub is there, and the keys."""
+
+
+def _bank_key(link: LinkKeys) -> str:
+    return Sm2PrivateKey.from_hex(link.bank_secret).public.to_hex()
+
+
+def _cmb(link: LinkKeys) -> dict[str, Any]:
+    return {
+        "user_id": link.user_id,
+        "signing_key": link.hub_secret,
+        "bank_key": _bank_key(link),
+        "sm4_key": link.sm4,
+    }
+
+
+STYLES: dict[str, SandboxStyle] = {
+    "cmb": SandboxStyle(CmbBank, _cmb),
+}
+"""By ``Bank.style`` of the world, which is the ``style`` of the connection."""
