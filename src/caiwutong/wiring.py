@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ from caiwutong.payments.store import PostgresPaymentStore
 from caiwutong.payments.views import Views
 from caiwutong.rails.bank_direct.connector import BankDirectRail
 from caiwutong.rails.bank_direct.styles.catalog import read_connections
+from caiwutong.rails.catalog.changes import SUBJECT as CATALOG
+from caiwutong.rails.catalog.changes import Change
+from caiwutong.rails.catalog.service import Catalogs
+from caiwutong.rails.catalog.store import PostgresCatalogStore
 from caiwutong.rails.contract import Rail, RailReport
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.settings import Settings
@@ -108,6 +113,7 @@ class Services:
     bank_accounts: BankAccounts
     payees: Payees
     approvals: Approvals
+    catalogs: Catalogs
     audit: Audit
     sealer: Sealer
     rails: dict[str, Rail]
@@ -132,7 +138,9 @@ async def open_services(
     randomness = SystemRandomness()
     rails = open_rails(settings.connections_file, clock, randomness)
     try:
-        yield wire(settings, urls, database, clock, randomness, rails)
+        services = wire(settings, urls, database, clock, randomness, rails)
+        await services.catalogs.refresh()
+        yield services
     finally:
         for rail in rails.values():
             await close_rail(rail)
@@ -164,9 +172,11 @@ def wire(
         audit=audit,
     )  # fmt: skip
     approvals = Approvals(PostgresApprovalStore(), identity, audit, directory=identity)
+    catalogs = _wire_catalogs(database, approvals, audit, clock, ids)
     payments = _wire_payments(
-        settings, database, ledger, bank_accounts, approvals, audit, vault, rails, clock, ids
-    )
+        settings, database, ledger, bank_accounts, approvals, catalogs, audit, vault, rails,
+        clock, ids,
+    )  # fmt: skip
     statement_store = PostgresStatementStore()
     statements = Statements(
         statement_store, accounts=bank_accounts, ledger=ledger, log=audit, seal=vault, clock=clock,
@@ -180,9 +190,8 @@ def wire(
         authenticator=Authenticator(database, identity_store, vault, SystemClock()), ledger=ledger,
         bank_accounts=bank_accounts,
         payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
-        approvals=approvals,
-        audit=audit, sealer=sealer, rails=rails, payments=payments, feed=feed,
-        statements=statements,
+        approvals=approvals, catalogs=catalogs, audit=audit, sealer=sealer, rails=rails,
+        payments=payments, feed=feed, statements=statements,
         statement_views=StatementViews(
             database=database, statements=statements, accounts=bank_accounts
         ),
@@ -210,12 +219,25 @@ def wire(
     )  # fmt: skip
 
 
+def _wire_catalogs(
+    database: Database, approvals: Approvals, audit: Audit, clock: Clock, ids: Ids
+) -> Catalogs:
+    signatures = CatalogSignatures(approvals)
+    catalogs = Catalogs(
+        PostgresCatalogStore(), database=database, audit=audit, ids=ids, clock=clock,
+        signatures=signatures,
+    )  # fmt: skip
+    approvals.bind(CATALOG, record_signed(catalogs))
+    return catalogs
+
+
 def _wire_payments(
     settings: Settings,
     database: Database,
     ledger: Ledger,
     bank_accounts: BankAccounts,
     approvals: Approvals,
+    catalogs: Catalogs,
     audit: Audit,
     vault: Vault,
     rails: dict[str, Rail],
@@ -232,11 +254,12 @@ def _wire_payments(
     intake = Intake(
         database=database, store=store, ledger=ledger, accounts=bank_accounts,
         consent=approvals, log=audit, seal=vault, rails=tuple(rails),
-        connected_tenant=settings.tenant, clock=clock, ids=ids, wake=due.set,
+        connected_tenant=settings.tenant, catalog=catalogs.current, clock=clock, ids=ids,
+        wake=due.set,
     )  # fmt: skip
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
-        seal=vault, rails=rails, courier=courier, clock=clock, ids=ids,
+        seal=vault, rails=rails, courier=courier, catalog=catalogs.current, clock=clock, ids=ids,
     )  # fmt: skip
     recovery = Recovery(
         database=database, store=store, accounts=bank_accounts, seal=vault, rails=rails,
@@ -290,6 +313,33 @@ def _release_signed(requests: Requests, approvals: Approvals) -> Any:
         await requests.authorise(
             tx, tenant, UUID(bytes=subject.id.bytes), subject.digest, f"signatures:{count}"
         )
+
+    return on_decided
+
+
+class CatalogSignatures:
+    """How a change of the catalog asks people, through approvals."""
+
+    def __init__(self, approvals: Approvals) -> None:
+        self._approvals = approvals
+
+    async def ask(self, tx: Tx, tenant: str, change: Change, needed: int, now: datetime) -> None:
+        subject = Subject(CATALOG, change.change_id, change.digest)
+        await self._approvals.request(tx, tenant, subject, needed, change.maker, now)
+
+    async def withdraw(self, tx: Tx, tenant: str, change_id: UUID, now: datetime) -> None:
+        await self._approvals.withdraw(tx, tenant, CATALOG, change_id, now)
+
+    async def withdrawn(self, tx: Tx, tenant: str, change_id: UUID) -> bool:
+        asked = await self._approvals.signing(tx, tenant, CATALOG, change_id)
+        return asked is not None and asked.state == "void"
+
+
+def record_signed(catalogs: Catalogs) -> Any:
+    """What approvals call when a change of the catalog is signed."""
+
+    async def on_decided(tx: Tx, tenant: str, subject: Subject) -> None:
+        await catalogs.confirmed(tx, tenant, UUID(bytes=subject.id.bytes), subject.digest)
 
     return on_decided
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from caiwutong.api.asgi import Send, answer
 from caiwutong.api.services import Services
 from caiwutong.kernel.errors import NotFound
+from caiwutong.rails.contract import Notice
 
 PREFIX = "/v1/rails/"
 SUFFIX = "/messages"
@@ -43,6 +44,13 @@ class CallbackAddress(NamedTuple):
     """Empty at the address that all connections of a rail share."""
 
 
+@runtime_checkable
+class Announcing(Protocol):
+    """A rail whose network announces limits, system days and outages to everybody."""
+
+    def notices(self, raw: bytes) -> list[Notice]: ...
+
+
 class RailDoor:
     """Takes messages in."""
 
@@ -59,11 +67,14 @@ class RailDoor:
             if not isinstance(rail, Connected):
                 raise NotFound("rail.no_connections", f"{to.rail} has no connections by name.", "")
             raw = rail.tag(to.connection, raw)
+        house = self._services
+        # The installation's connections belong to one tenant: so does what comes over them.
+        tenant = house.settings.tenant
+        if isinstance(rail, Announcing):
+            await house.catalogs.hear(tenant, rail.notices(raw))
         reports = rail.decode(raw)
         if reports:
-            house = self._services
-            # The installation's connections belong to one tenant: so do their reports.
-            await house.payments.settle(house.settings.tenant, reports)
+            await house.payments.settle(tenant, reports)
         reply = rail.acknowledge(raw) if isinstance(rail, Acknowledging) else b""
         kind = (b"content-type", b"application/octet-stream")
         await answer(send, 200, reply, (kind,))

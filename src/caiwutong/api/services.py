@@ -22,6 +22,7 @@ from caiwutong.payments.dispatch import Settle
 from caiwutong.payments.intake import Intake
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.views import Views
+from caiwutong.rails.catalog.service import Catalogs
 from caiwutong.rails.contract import Rail
 from caiwutong.settings import Settings
 from caiwutong.statements.views import StatementViews
@@ -73,6 +74,8 @@ class Services(Protocol):
     def payees(self) -> Payees: ...
     @property
     def approvals(self) -> Approvals: ...
+    @property
+    def catalogs(self) -> Catalogs: ...
     @property
     def rails(self) -> Mapping[str, Rail]: ...
     @property

@@ -58,7 +58,17 @@ class Catalog:
         self._of: dict[tuple[type[Fact], str], list[Fact]] = {}
         for fact in sorted(standing, key=lambda fact: fact.valid_from):  # stable: recorded order
             self._of.setdefault((type(fact), fact.rail), []).append(fact)
+        self._standing = {fact.fact_id: fact for fact in standing if fact.fact_id}
         self._timetable = Timetable(self)
+
+    def fact(self, fact_id: str) -> Fact | None:
+        """A fact that still stands, by its id."""
+        return self._standing.get(fact_id)
+
+    @property
+    def standing(self) -> tuple[Fact, ...]:
+        """Every fact that was not taken back, in the order of recording."""
+        return tuple(self._standing.values())
 
     def known_at(self, moment: datetime) -> Catalog:
         """The catalog as it was known then: what was recorded later is left out."""
