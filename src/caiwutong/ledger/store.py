@@ -17,7 +17,15 @@ from caiwutong.db.database import Tx
 from caiwutong.db.postgres import Row, columns, pg
 from caiwutong.db.queries import load as load_queries
 from caiwutong.kernel.errors import Broken
-from caiwutong.ledger.model import Account, Balance, HoldState, NormalSide, Operation
+from caiwutong.ledger.model import (
+    Account,
+    Balance,
+    HoldState,
+    NormalSide,
+    Operation,
+    Post,
+    Void,
+)
 from caiwutong.ledger.rules import (
     AccountState,
     Book,
@@ -106,12 +114,15 @@ class PostgresLedgerStore:
     async def load(self, tx: Tx, tenant: str, operations: Sequence[Operation]) -> Book:
         t = pg(tx)
         account_ids, hold_ids, transfer_ids = touched(operations)
-        accounts = {
-            row["account_id"]: _account_state(row)
+        # A hold that is only kept or opened needs no account found for it: dispatch, which keeps
+        # hundreds at once, stands in nobody's way.
+        ending = {op.hold_id for op in operations if isinstance(op, Post | Void)}
+        accounts: dict[UUID, AccountState] = {}
+        if account_ids or ending:
             for row in await t.fetch(
-                _sql["lock_accounts"], tenant, list(account_ids), list(hold_ids)
-            )
-        }
+                _sql["lock_accounts"], tenant, list(account_ids), list(ending)
+            ):
+                accounts[row["account_id"]] = _account_state(row)
         holds: dict[UUID, HoldRow] = {}
         if hold_ids:
             for row in await t.fetch(_sql["lock_holds"], tenant, list(hold_ids)):
