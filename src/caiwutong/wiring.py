@@ -48,6 +48,7 @@ from caiwutong.ledger.store import PostgresLedgerStore
 from caiwutong.payments.dispatch import Courier, Dispatch, Settle
 from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
+from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.settlement import Applied, Settlement
@@ -85,7 +86,7 @@ class Connections(msgspec.Struct, frozen=True):
 class Payments:
     """The payment engine's stages."""
 
-    intake: Intake
+    intake: TakesOrders
     dispatch: Dispatch
     recovery: Recovery
     settlement: Settlement

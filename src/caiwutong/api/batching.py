@@ -6,6 +6,7 @@ longer. Promises: the queue is bounded, and a request that breaks a batch fails 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -42,6 +43,14 @@ class Batcher:
     async def submit(self, tenant: str, submission: Submission) -> Answer:
         """The answer for this submission, durable if it is a receipt. Raises ``Unavailable``
         (queue full, database away) and ``InDoubt`` (broke while committing)."""
+        got = await self.begin(tenant, submission)
+        if isinstance(got, Exception):
+            raise got
+        return got
+
+    def begin(self, tenant: str, submission: Submission) -> asyncio.Future[Answer | Exception]:
+        """The same without waiting; what ``submit`` raises is the future's result. Raises
+        ``Unavailable`` when the queue is full."""
         queue = self._queues.get(tenant)
         if queue is None:
             queue = self._queues[tenant] = self._queue_of(tenant)
@@ -51,10 +60,7 @@ class Batcher:
                 f"{len(queue)} payment requests are waiting already.",
                 "Nothing was done; send it again with the same idempotency key in a moment.",
             )
-        got = await queue.call(submission)
-        if isinstance(got, Exception):
-            raise got
-        return got
+        return queue.begin(submission)
 
     def _queue_of(self, tenant: str) -> Gatherer[Submission, Answer | Exception]:
         async def write(batch: Sequence[Submission]) -> Sequence[Answer | Exception]:

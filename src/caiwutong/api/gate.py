@@ -7,6 +7,7 @@ Every error becomes a problem here, and every refusal is recorded.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from urllib.parse import parse_qs
 
@@ -26,7 +27,12 @@ from caiwutong.api.asgi import (
 from caiwutong.api.callbacks import MOST_BYTES, RailDoor, callback_of
 from caiwutong.api.events import EventHub, send_stream
 from caiwutong.api.payments import PATH as PAYMENTS
-from caiwutong.api.payments import PaymentDoor, recorded_by_intake
+from caiwutong.api.payments import (
+    IntakeRefused,
+    PaymentDoor,
+    receipt_words,
+    recorded_by_intake,
+)
 from caiwutong.api.plain import PlainDoor
 from caiwutong.api.problems import (
     BadRequest,
@@ -34,6 +40,8 @@ from caiwutong.api.problems import (
     NotOffered,
     Problem,
     answer_problem,
+    bytes_of,
+    headers_of,
     problem_of,
     unexpected,
 )
@@ -43,7 +51,8 @@ from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.http_signatures import RequestFacts
 from caiwutong.identity.model import Caller
 from caiwutong.kernel.clock import monotonic
-from caiwutong.kernel.errors import Broken, CaiwutongError, Unauthorised
+from caiwutong.kernel.errors import Broken, CaiwutongError, Refusal, Unauthorised
+from caiwutong.payments.model import Answer, Receipt
 from caiwutong.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -161,6 +170,33 @@ class Gate:
                 raise
             await answer_problem(counted, problem, error)
         self._count(scope["path"], status, started)
+
+    def begin(self, scope: Scope, body: bytes) -> asyncio.Future[Answer | Exception] | None:
+        """Take a single order in at once; None when its caller cannot be proved without reading
+        or writing something. Raises what ``words`` turns into an answer."""
+        fields = _fields(scope)
+        caller = self._authenticator.at_once(_facts(scope, fields, body))
+        if caller is None:
+            return None
+        scope[CALLER] = caller
+        _check_json(fields, body)
+        return self._payments.begin(fields.get(b"idempotency-key", ""), body, caller)
+
+    def words(
+        self, scope: Scope, got: Answer | Exception, started: float
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body for what became of an order that ``begin`` took, or refused by
+        raising; counted and recorded as every answer is."""
+        if isinstance(got, Receipt):
+            status, (headers, body) = 202, receipt_words(got)
+        else:
+            error = IntakeRefused(got) if isinstance(got, Refusal) else got
+            problem = self._teller.problem(scope, error)
+            status, body = problem.status, bytes_of(problem)
+            headers = [(k.encode(), v.encode()) for k, v in headers_of(problem, error).items()]
+        headers.append(_NOSNIFF)
+        self._count(scope["path"], status, started)
+        return status, headers, body
 
     def _count(self, path: str, status: int, started: float) -> None:
         route = self._teller.group(path)

@@ -7,6 +7,7 @@ is durable.
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import msgspec
@@ -17,8 +18,8 @@ from caiwutong.api.problems import BadRequest, Failed
 from caiwutong.identity.model import Caller
 from caiwutong.kernel.errors import CaiwutongError, Refusal, Refused
 from caiwutong.kernel.order import PaymentOrder
-from caiwutong.payments.intake import Intake
 from caiwutong.payments.model import Answer, Receipt, Submission
+from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.states import WORDS, State
 
 PATH = "/v1/payments"
@@ -109,7 +110,7 @@ def submission_of(caller: Caller, key: str, order: PaymentOrder) -> Submission:
 class PaymentDoor:
     """The lean handler."""
 
-    def __init__(self, intake: Intake, batcher: Batcher) -> None:
+    def __init__(self, intake: TakesOrders, batcher: Batcher) -> None:
         self._intake = intake
         self._batcher = batcher
 
@@ -126,10 +127,20 @@ class PaymentDoor:
             else await self._batcher.submit(caller.tenant, submission)
         )
         receipt = taken(got)
-        headers = [JSON, (b"cache-control", b"no-store")]
-        if not dry:
-            headers.append((b"location", _LOCATION + str(receipt.payment_id).encode()))
-        await answer(send, 200 if dry else 202, _encode(accepted(receipt)), headers)
+        headers, told = receipt_words(receipt)
+        await answer(send, 200 if dry else 202, told, headers[:2] if dry else headers)
+
+    def begin(self, key: str, body: bytes, caller: Caller) -> asyncio.Future[Answer | Exception]:
+        """Take one order in; the answer comes later. Raises what ``problems`` turns into one."""
+        check_key(key)
+        return self._batcher.begin(caller.tenant, submission_of(caller, key, order_of(body)))
+
+
+def receipt_words(receipt: Receipt) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The headers and the body that tell of a receipt; where it can be found stands last."""
+    where = _LOCATION + str(receipt.payment_id).encode()
+    headers = [JSON, (b"cache-control", b"no-store"), (b"location", where)]
+    return headers, _encode(accepted(receipt))
 
 
 def taken(got: Answer) -> Receipt:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 import uvicorn
 
 from caiwutong.api.app import create_app
+from caiwutong.api.lean import protocol_of
 from caiwutong.api.services import Services
 
 _GRACE_S = 5
@@ -32,7 +33,7 @@ async def serve_api(house: Services, stop: asyncio.Event) -> None:
             app,  # pyright: ignore[reportArgumentType]
             host=house.settings.host,
             port=house.settings.port,
-            http="httptools",
+            http=protocol_of(app),
             ws="none",
             lifespan="off",
             access_log=False,

@@ -19,7 +19,7 @@ from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.payments.dispatch import Settle
-from caiwutong.payments.intake import Intake
+from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.views import Views
 from caiwutong.rails.catalog.service import Catalogs
@@ -34,7 +34,7 @@ class Payments(Protocol):
     """The payment engine's stages."""
 
     @property
-    def intake(self) -> Intake: ...
+    def intake(self) -> TakesOrders: ...
     @property
     def requests(self) -> Requests: ...
     @property

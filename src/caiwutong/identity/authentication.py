@@ -29,6 +29,8 @@ from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import Unauthorised
 
 _KEPT_S = 5.0
+_RENEWED_S = 3.0
+"""A key in use is read again before it is too old, so that nobody waits for it."""
 _KEPT_KEYS = 10_000
 _KEY_ID = re.compile(r"([a-z][a-z0-9_-]{1,31})\.([0-9a-f]{32})")
 _NONCE = re.compile(r"[A-Za-z0-9_.+/=-]{16,128}")
@@ -72,6 +74,20 @@ class Authenticator:
             "Sign it with an API key: Signature-Input, Signature and Content-Digest.",
         )
 
+    def at_once(self, facts: RequestFacts) -> Caller | None:
+        """The same without reading or writing: None when it takes either, because the key is not
+        kept here, a nonce must be remembered, or a bearer secret is shown. Raises Unauthorised."""
+        if not facts.signature_input:
+            return None
+        now_s = self._clock.now().timestamp()
+        parsed = _described(facts, now_s)
+        known = self._fresh(parsed.key_id, now_s)
+        if known is None or _needs_nonce(parsed, facts):
+            return None
+        if now_s - known.loaded_s > _RENEWED_S and parsed.key_id not in self._loading:
+            self._begin_load(parsed.key_id, now_s)
+        return _proved(known, parsed, facts)
+
     def forget(self) -> None:
         """Drop the keys kept in this process: one was made or revoked here."""
         self._keys.clear()
@@ -84,20 +100,10 @@ class Authenticator:
 
     async def _signed(self, facts: RequestFacts) -> Caller:
         now_s = self._clock.now().timestamp()
-        parsed = http.parse(facts.signature_input)
-        http.check_time(parsed, now_s)
-        http.check_coverage(parsed, facts)
+        parsed = _described(facts, now_s)
         needs_nonce = _needs_nonce(parsed, facts)
         known = self._fresh(parsed.key_id, now_s) or await self._load(parsed.key_id, now_s)
-        # An unknown key costs the same sums and gets the same words as a wrong signature.
-        caller = known.caller
-        if not http.fits(known.secret, parsed, facts) or caller is None:
-            raise Unauthorised(
-                "auth.bad_signature",
-                "The signature does not fit the request and the key it names.",
-                "Check the key id, the secret, and that nothing changes the request on its way.",
-            )
-        _check_active(known)
+        caller = _proved(known, parsed, facts)
         if needs_nonce:
             await self._remember(caller, parsed)
         return caller
@@ -139,12 +145,19 @@ class Authenticator:
 
     async def _load(self, key_id: str, now_s: float) -> _Known:
         """Read a key, once for all the requests that wait for it."""
-        running = self._loading.get(key_id)
-        if running is None:
-            running = asyncio.ensure_future(self._read(key_id, now_s))
-            self._loading[key_id] = running
-            running.add_done_callback(lambda _: self._loading.pop(key_id, None))
+        running = self._loading.get(key_id) or self._begin_load(key_id, now_s)
         return await asyncio.shield(running)
+
+    def _begin_load(self, key_id: str, now_s: float) -> asyncio.Future[_Known]:
+        running = asyncio.ensure_future(self._read(key_id, now_s))
+        self._loading[key_id] = running
+        running.add_done_callback(lambda done: self._loaded(key_id, done))
+        return running
+
+    def _loaded(self, key_id: str, done: asyncio.Future[_Known]) -> None:
+        self._loading.pop(key_id, None)
+        if not done.cancelled():
+            done.exception()  # Whoever waits is told; a renewal that failed is tried again.
 
     async def _read(self, key_id: str, now_s: float) -> _Known:
         match = _KEY_ID.fullmatch(key_id)
@@ -179,6 +192,27 @@ class Authenticator:
                 "This signed request was received before.",
                 "Sign again with a new nonce, if the request is really meant twice.",
             )
+
+
+def _described(facts: RequestFacts, now_s: float) -> SignatureInput:
+    """What the signature says of itself, checked as far as no key is needed."""
+    parsed = http.parse(facts.signature_input)
+    http.check_time(parsed, now_s)
+    http.check_coverage(parsed, facts)
+    return parsed
+
+
+def _proved(known: _Known, parsed: SignatureInput, facts: RequestFacts) -> Caller:
+    """The caller behind a key, once the signature fits. An unknown key costs the same sums and
+    gets the same words as a wrong signature."""
+    if not http.fits(known.secret, parsed, facts) or known.caller is None:
+        raise Unauthorised(
+            "auth.bad_signature",
+            "The signature does not fit the request and the key it names.",
+            "Check the key id, the secret, and that nothing changes the request on its way.",
+        )
+    _check_active(known)
+    return known.caller
 
 
 def _needs_nonce(parsed: SignatureInput, facts: RequestFacts) -> bool:

@@ -45,6 +45,10 @@ class Gatherer(Generic[T, R]):
 
     async def call(self, item: T) -> R:
         """The result for this item, once its batch is done."""
+        return await self.begin(item)
+
+    def begin(self, item: T) -> asyncio.Future[R]:
+        """The same, for who goes on meanwhile."""
         if len(self._queue) >= self._waiting:
             raise Unavailable(
                 "overloaded",
@@ -55,7 +59,7 @@ class Gatherer(Generic[T, R]):
         self._queue.append((item, done))
         if len(self._running) < self._in_flight:
             self._start()
-        return await done
+        return done
 
     def _start(self) -> None:
         task = asyncio.get_running_loop().create_task(self._run())

@@ -11,9 +11,17 @@ from caiwutong.approvals.model import Ask, NewRequest, PolicyStep, Taken
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Tx
 from caiwutong.kernel.errors import Refusal
-from caiwutong.payments.model import AttemptRow
+from caiwutong.payments.model import Answer, AttemptRow, Submission
 from caiwutong.rails.catalog import Catalog, shipped
 from caiwutong.rails.contract import Attempt, Rail
+
+
+class TakesOrders(Protocol):
+    """Intake, in this process or in another (``remote``)."""
+
+    async def submit_many(
+        self, tenant: str, submissions: Sequence[Submission], *, dry_run: bool = False
+    ) -> list[Answer]: ...
 
 
 class Log(Protocol):
