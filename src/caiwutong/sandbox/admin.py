@@ -24,7 +24,7 @@ from caiwutong.sandbox.faults import FaultKind, Plan, Rule, plan_named
 from caiwutong.sandbox.judge import ExecutionFact
 from caiwutong.sandbox.network import COUNTER, Network
 from caiwutong.sandbox.pushes import Pushes
-from caiwutong.sandbox.sponsor import Sponsor
+from caiwutong.sandbox.sponsored import Sponsored
 
 PAGE = 2_000
 MAX_PAUSE_S = 60
@@ -76,14 +76,16 @@ class Admin:
     def __init__(
         self,
         network: Network,
-        sponsor: Sponsor,
+        sponsored: Sponsored,
         direct: Mapping[str, DirectBank],
         pushes: Pushes,
         token: str,
         pause: Callable[[float], None],
+        more: Mapping[tuple[str, str], Callable[[Mapping[str, str], bytes], Any]],
     ) -> None:
+        """``more``: routes of single channels, beside those of all."""
         self._network = network
-        self._sponsor = sponsor
+        self._sponsored = sponsored
         self._direct = direct
         self._pushes = pushes
         self._token = token
@@ -106,6 +108,7 @@ class Admin:
             ("GET", "/admin/books/balances"): self._balances,
             ("GET", "/admin/books/sums"): self._sums,
             ("GET", "/admin/rounds"): self._rounds,
+            **more,
         }
 
     def handle(
@@ -273,7 +276,7 @@ class Admin:
         wish = msgspec.json.decode(body, type=_Policy)
         if wish.returns not in ("agree", "refuse"):
             raise Refused("sandbox.policy", "returns is 'agree' or 'refuse'.")
-        self._sponsor.returns = wish.returns
+        self._sponsored.returns = wish.returns
         return {"returns": wish.returns}
 
     def _hub(self, query: Mapping[str, str], body: bytes) -> Any:

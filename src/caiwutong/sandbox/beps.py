@@ -15,17 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from caiwutong.crypto.gm import Sm2PrivateKey, Sm2PublicKey
+from caiwutong.crypto.gm import Sm2PublicKey
 from caiwutong.kernel.clock import china_date
 from caiwutong.rails.beps import messages as b
-from caiwutong.rails.beps.codec import CODEC
 from caiwutong.rails.beps.profile import round_id
 from caiwutong.rails.cnaps import codes
 from caiwutong.rails.cnaps import messages as m
-from caiwutong.rails.cnaps.signing import KeyRing
-from caiwutong.rails.contract import BadMessage
 from caiwutong.sandbox.beps_centre import SYSTEM, BepsCentre
 from caiwutong.sandbox.centre import (
     CONFIRMED,
@@ -45,168 +42,94 @@ from caiwutong.sandbox.codes import (
     QUOTA,
     words_of,
 )
+from caiwutong.sandbox.doors import Answer, Door, Speaker, original
 from caiwutong.sandbox.entries import PENDING, REJECTED, Execution, Instruction
 from caiwutong.sandbox.faults import FaultKind
-from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.sponsored import Sponsored
-from caiwutong.sandbox.wire import Fate, MessageIds, Reply, clean, outage
+from caiwutong.sandbox.wire import clean
 
 _DECIDED = (CONFIRMED, REFUSED, REVOKED, NETTED, "PR04")
 
 
-class BepsSpeaker:
-    """Signs and frames what the centre says to the participant over BEPS."""
-
-    def __init__(self, network: Network, key: Sm2PrivateKey, participant: str) -> None:
-        self._network = network
-        self._key = key
-        self._participant = participant
-        self._ids = MessageIds()
-
-    def frame(self, message: Any, *, sender: str = "", message_id: str = "") -> bytes:
-        """The bytes of this message, signed by the centre, under a new id unless one is given."""
-        at = self._network.clock.now()
-        return CODEC.encode(
-            message,
-            sender=sender or self._network.world.centre,
-            receiver=self._participant,
-            signer=self._key,
-            at=at,
-            message_id=message_id or self._ids.new(at),
-            direction="D",
-        )
-
-
-class _Answer(NamedTuple):
-    """One message on its way back: made, or withheld by a fault (None)."""
-
-    message: Any
-    spoil: bool = False
-    """Whether its signature is made wrong on purpose."""
-    delay_s: float = 0.0
-
-
-class BepsFront:
+class BepsDoor(Door):
     """Answers BEPS messages of the hub."""
 
     def __init__(
         self,
         centre: BepsCentre,
         sponsored: Sponsored,
-        speaker: BepsSpeaker,
+        speaker: Speaker,
         hub_key: Sm2PublicKey,
         push: Callable[[Any], None],
     ) -> None:
-        """``hub_key`` checks what the hub signs; ``push`` sends a message to the hub later."""
-        self.network = centre.network
+        """``push`` sends a message to the hub later."""
+        super().__init__(centre.network, SYSTEM, speaker, hub_key)
         self.centre = centre
-        self.code = self.network.world.sponsor
-        self.book = self.network.books[self.code]
         self._sponsored = sponsored
-        self._speaker = speaker
-        self._ring = KeyRing({self.code: hub_key})
         self._push = push
 
-    def handle(self, raw: bytes) -> Reply:
-        """The reply to one request body, which may hold several frames end to end. Nothing is
-        durable yet: the caller commits before it lets the reply go."""
-        try:
-            frames = CODEC.split_frames(raw)
-        except BadMessage as error:
-            return Reply(str(error).encode(), status=400)
-        at = self.network.clock.now()
-        first = frames[0].header[78:98].decode("ascii", "replace").strip() if frames else ""
-        fate = outage(self.network.faults, first, at, channel=SYSTEM, bank=self.code)
-        if fate is not None:
-            return Reply(fate=fate, status=503)
-        answers = [self._one(frame.header + frame.block + frame.body) for frame in frames]
-        bodies = [self._write(answer) for answer in answers if answer.message is not None]
-        delay_s = max((answer.delay_s for answer in answers), default=0.0)
-        return Reply(b"".join(bodies), Fate.ANSWERED if bodies else Fate.RESET, delay_s)
-
-    def _write(self, answer: _Answer) -> bytes:
-        raw = self._speaker.frame(answer.message)
-        return _spoil_signature(raw) if answer.spoil else raw
-
-    def _one(self, raw: bytes) -> _Answer:
-        try:
-            frame = CODEC.decode_frames(raw, self._ring)[0]
-        except BadMessage as error:
-            return _Answer(self._discard(raw, error))
-        header, message = frame.header, frame.message
-        if header.sender != self.code:
-            return _Answer(m.Discard(_original(header), codes.BAD_FORMAT, words="不受理的报文"))
+    def answer(self, header: m.Header, message: Any) -> Answer | None:
+        """What is said to one verified message of the hub; None: it is not taken here."""
         match message:
             case b.CustomerCredits() | b.InstitutionCredits() | b.RealTimeCredit():
                 return self._credits(header, message)
             case b.StatusPull():
-                return _Answer(self._status(header, message))
+                return Answer(self._status(header, message))
             case m.Revocation():
-                return _Answer(self._revocation(header, message))
+                return Answer(self._revocation(header, message))
             case m.BalanceEnquiry():
-                return _Answer(self._sponsored.balance(header, message))
+                return Answer(self._sponsored.balance(header, message))
             case m.DetailEnquiry():
-                return _Answer(self._sponsored.detail(header, message))
+                return Answer(self._sponsored.detail(header, message))
             case m.ReturnRequest():
-                return _Answer(self._sponsored.return_request(header, message))
-            case m.Question(original=original):
-                told = self._told(original.transaction_id or original.message_id)
-                return _Answer(m.QuestionAnswer(header.message_id, original, told))
+                return Answer(self._sponsored.return_request(header, message))
+            case m.Question(original=about):
+                told = self._told(about.transaction_id or about.message_id)
+                return Answer(m.QuestionAnswer(header.message_id, about, told))
             case m.FreeText():
-                return _Answer(m.Acknowledgement(_original(header)))
+                return Answer(m.Acknowledgement(original(header)))
             case m.Probe():
-                return _Answer(m.ProbeAnswer(header.message_id))
+                return Answer(m.ProbeAnswer(header.message_id))
             case _:
-                refused = m.Discard(_original(header), codes.BAD_FORMAT, words="不受理的报文")
-                return _Answer(refused)
-
-    def _discard(self, raw: bytes, error: BadMessage) -> m.Discard | None:
-        """A 911 for bytes that are no good message; nothing when not even the header can be read,
-        because then nobody can be answered."""
-        try:
-            header = CODEC.read_headers(raw)[0]
-        except BadMessage:
-            return None
-        bad = codes.BAD_SIGNATURE if "signature" in error.code else codes.BAD_FORMAT
-        return m.Discard(_original(header), bad, words=clean(error.code, 100))
+                return None
 
     # -- 121, 122, 123
 
-    def _credits(self, header: m.Header, message: Any) -> _Answer:
+    def _credits(self, header: m.Header, message: Any) -> Answer:
         faults, at = self.network.faults, self.network.clock.now()
 
         def strike(kind: FaultKind):
             return faults.strike(kind, header.message_id, at, channel=SYSTEM, bank=self.code)
 
         if strike(FaultKind.LOST_REQUEST):
-            return _Answer(None)
+            return Answer(None)
         if rule := strike(FaultKind.LATE):
             later = rule.delay_s
             self.network.timers.after(later, lambda: self._push(self._take(header, message)))
-            return _Answer(None)
+            return Answer(None)
         answer = self._take(header, message)
         if strike(FaultKind.LOST_REPLY):
-            return _Answer(None)
+            return Answer(None)
         if strike(FaultKind.OUT_OF_ORDER):
             # The batch's own answer comes after the notice that its payments are netted.
             late, wait = answer, self.centre.next_round - at
             self.network.timers.after(wait.total_seconds() + 60, lambda: self._push(late))
-            answer = m.Acknowledgement(_original(header))
+            answer = m.Acknowledgement(original(header))
         slow = strike(FaultKind.SLOW)
         unsigned = isinstance(answer, m.Acknowledgement)
         spoil = strike(FaultKind.WRONG_SIGNATURE) is not None and not unsigned
-        return _Answer(answer, spoil, slow.delay_s if slow else 0.0)
+        return Answer(answer, spoil, slow.delay_s if slow else 0.0)
 
     def _take(self, header: m.Header, message: Any) -> Any:
         """Execute every payment, each once. What was taken before gets its present state."""
         if china_date(header.at) > china_date(self.network.clock.now()):
             words = codes.words_for(codes.WRONG_DATE)
-            return m.Discard(_original(header), codes.WRONG_DATE, words=words)
+            return m.Discard(original(header), codes.WRONG_DATE, words=words)
         if isinstance(message, b.RealTimeCredit):
             outcome = self._pay(header, message.payment)
             return self._real_time_answer(header, message.payment, outcome)
         outcomes = tuple([self._pay(header, credit) for credit in message.payments])
-        return confirm(_original(header), outcomes)
+        return confirm(original(header), outcomes)
 
     def _pay(self, header: m.Header, credit: b.Credit) -> b.Outcome:
         order = Instruction(
@@ -258,9 +181,8 @@ class BepsFront:
         return None
 
     def _real_time_answer(self, header: m.Header, credit: b.Credit, outcome: b.Outcome) -> Any:
-        original = _original(header)
         if outcome.status == FORWARDED:
-            return m.Acknowledgement(original)
+            return m.Acknowledgement(original(header))
         return real_time_answer(
             m.Original(credit.transaction_id, header.sender, header.kind, credit.transaction_id),
             credit.amount_fen,
@@ -305,22 +227,22 @@ class BepsFront:
         return clean(f"{transfer.status} {transfer.code} {transfer.words}", 200)
 
     def _revocation(self, header: m.Header, message: m.Revocation) -> m.RevocationAnswer:
-        original = message.original
-        reference = original.transaction_id or original.message_id
-        before = self.network.centre.transfer(original.sender, reference)
-        done, transfer = self.network.revoke(original.sender, reference)
+        about = message.original
+        reference = about.transaction_id or about.message_id
+        before = self.network.centre.transfer(about.sender, reference)
+        done, transfer = self.network.revoke(about.sender, reference)
         if done:
             if transfer is not None and before is not None and before.status != REVOKED:
                 self.centre.revoked(transfer)
             words = words_of("RJ20")
-            return m.RevocationAnswer(header.message_id, original, REVOKED, words=words)
+            return m.RevocationAnswer(header.message_id, about, REVOKED, words=words)
         why = "无此业务" if transfer is None else f"业务状态 {transfer.status} 不可撤销"
         if transfer is not None and transfer.status in (FORWARDED, CONFIRMED):
             why = "收款行已入账 不可撤销"
-        return m.RevocationAnswer(header.message_id, original, REFUSED, OTHER, why)
+        return m.RevocationAnswer(header.message_id, about, REFUSED, OTHER, why)
 
 
-def confirm(original: m.Original, outcomes: tuple[b.Outcome, ...]) -> b.BatchConfirm:
+def confirm(about: m.Original, outcomes: tuple[b.Outcome, ...]) -> b.BatchConfirm:
     """The 900 that tells these outcomes. The batch as a whole is refused when every payment is,
     confirmed when each is decided, else passed on."""
     statuses = {outcome.status for outcome in outcomes}
@@ -328,7 +250,7 @@ def confirm(original: m.Original, outcomes: tuple[b.Outcome, ...]) -> b.BatchCon
         status = REFUSED
     else:
         status = CONFIRMED if statuses <= set(_DECIDED) else FORWARDED
-    return b.BatchConfirm(original, codes.DONE, status, outcomes=outcomes)
+    return b.BatchConfirm(about, codes.DONE, status, outcomes=outcomes)
 
 
 def outcome_of(transfer: Transfer) -> b.Outcome:
@@ -342,10 +264,10 @@ def outcome_of(transfer: Transfer) -> b.Outcome:
     )
 
 
-def real_time_answer(original: m.Original, amount_fen: int, outcome: b.Outcome) -> b.RealTimeAnswer:
+def real_time_answer(about: m.Original, amount_fen: int, outcome: b.Outcome) -> b.RealTimeAnswer:
     """The 124: what the payee's bank said to a 123."""
     return b.RealTimeAnswer(
-        original, outcome.status, amount_fen, reason=outcome.reason, words=outcome.words
+        about, outcome.status, amount_fen, reason=outcome.reason, words=outcome.words
     )
 
 
@@ -362,19 +284,5 @@ def _outcome(execution: Execution, transfer: Transfer | None) -> b.Outcome:
     return b.Outcome(execution.reference, REFUSED, execution.code, clean(execution.words, 100))
 
 
-def _original(header: m.Header) -> m.Original:
-    return m.Original(header.message_id, header.sender, header.kind)
-
-
 def _instant(stamp: float) -> datetime:
     return datetime.fromtimestamp(int(stamp), UTC)
-
-
-def _spoil_signature(raw: bytes) -> bytes:
-    """The same frame with one character of its signature changed, so that it cannot fit."""
-    start = raw.find(b"{S:", CODEC.header.length)
-    if start < 0:
-        return raw
-    at = start + len(b"{S:") + 20
-    other = b"A" if raw[at : at + 1] != b"A" else b"B"
-    return raw[:at] + other + raw[at + 1 :]

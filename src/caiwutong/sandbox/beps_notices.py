@@ -18,9 +18,10 @@ from caiwutong.rails.beps import messages as b
 from caiwutong.rails.cnaps import codes
 from caiwutong.rails.cnaps import messages as m
 from caiwutong.rails.contract import AccountAtBank
-from caiwutong.sandbox.beps import BepsSpeaker, confirm, outcome_of, round_of
+from caiwutong.sandbox.beps import confirm, outcome_of, round_of
 from caiwutong.sandbox.beps_centre import SYSTEM, BepsCentre
 from caiwutong.sandbox.centre import RETURN, Transfer
+from caiwutong.sandbox.doors import Speaker
 from caiwutong.sandbox.faults import FaultKind
 from caiwutong.sandbox.network import COUNTER, Network
 from caiwutong.sandbox.pushes import Pushes
@@ -33,7 +34,7 @@ PER_NOTICE = 500
 class BepsNotices:
     """The BEPS ``Front``: turns what happened into pushes."""
 
-    def __init__(self, centre: BepsCentre, speaker: BepsSpeaker, pushes: Pushes, path: str) -> None:
+    def __init__(self, centre: BepsCentre, speaker: Speaker, pushes: Pushes, path: str) -> None:
         self._centre = centre
         self._network: Network = centre.network
         self._speaker = speaker

@@ -88,6 +88,10 @@ def add_commands(
     commands = _Commands(subparsers, folder_of, options)
     commands.add("status", _status, "Business time, transfers by state, faults, pushes waiting.")
     commands.add("net", _net, "Close a netting round now (轧差).")
+    beps = commands.add("beps", _beps, "BEPS: next round, quota, outages; or act on them.")
+    beps.add_argument("--round", action="store_true", help="close a netting round now")
+    beps.add_argument("--quota", help="netting quota in yuan; 0 is none")
+    beps.add_argument("--outage-until", help="announce an outage from now (RFC 3339)")
     commands.add("clear", _clear, "Reach the clearing point now (清算).")
     commands.add("books", _books, "Balances in the banks' books, and the sums that must hold.")
     _fault_commands(commands)
@@ -103,7 +107,7 @@ def _fault_commands(commands: _Commands) -> None:
     rule = commands.add("fault", _fault, "Add one fault to those in force.")
     rule.add_argument("kind", choices=[kind.value for kind in FaultKind])
     rule.add_argument("--bank", default="", help="联行号; any bank when left out")
-    rule.add_argument("--channel", default="", choices=["", "ibps", "bank_direct"])
+    rule.add_argument("--channel", default="", choices=["", "ibps", "beps", "bank_direct"])
     rule.add_argument("--probability", type=float, default=1.0)
     rule.add_argument("--delay-s", type=float, default=0.0, help="business seconds")
     rule.add_argument("--code", default="RJ90", help="reject code")
@@ -177,6 +181,17 @@ def _status(client: SandboxClient, args: argparse.Namespace) -> Told:
 
 def _net(client: SandboxClient, args: argparse.Namespace) -> Told:
     return _told({"netted": client.net()})
+
+
+def _beps(client: SandboxClient, args: argparse.Namespace) -> Told:
+    facts: dict[str, Any] = {}
+    if args.quota is not None:
+        client.beps_quota(parse_fen(args.quota))
+    if args.outage_until is not None:
+        client.beps_outage(until=args.outage_until)
+    if args.round:
+        facts["netted"] = client.beps_round()
+    return _told(facts | client.beps())
 
 
 def _clear(client: SandboxClient, args: argparse.Namespace) -> Told:

@@ -129,6 +129,24 @@ class SandboxClient:
         """Reach the clearing point now; how many transfers were settled."""
         return int(self._call("POST", "clear")["settled"])
 
+    def beps(self) -> dict[str, Any]:
+        """BEPS: next round, quota and what is owed, outages."""
+        return self._call("GET", "beps")
+
+    def beps_round(self) -> int:
+        """Close a netting round of BEPS now; how many payments became final."""
+        return int(self._call("POST", "beps/round")["netted"])
+
+    def beps_quota(self, quota_fen: int) -> dict[str, Any]:
+        """What the sponsor may owe on BEPS from now on; 0 is no quota."""
+        return self._call("PUT", "beps/quota", {"quota_fen": quota_fen})
+
+    def beps_outage(
+        self, *, until: str | None = None, since: str | None = None, words: str = "系统临时停运"
+    ) -> dict[str, Any]:
+        """Announce an outage of BEPS (RFC 3339; from now on, without an end, when left out)."""
+        return self._call("POST", "beps/outage", {"since": since, "until": until, "words": words})
+
     def send_back(self, reference: str, reason: str = "账户信息有误") -> dict[str, Any]:
         """Have the payee's bank return a netted payment (退汇)."""
         return self._call("POST", "returns", {"reference": reference, "reason": reason})

@@ -16,10 +16,11 @@ from caiwutong.rails.contract import AccountAtBank
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps.reports import TRANSFER
 from caiwutong.sandbox.centre import RETURN, Transfer
+from caiwutong.sandbox.doors import Speaker
 from caiwutong.sandbox.faults import FaultKind
 from caiwutong.sandbox.network import COUNTER, Network
 from caiwutong.sandbox.pushes import Pushes
-from caiwutong.sandbox.sponsor import CHANNEL, Speaker, answer_of, tells_late
+from caiwutong.sandbox.sponsor import CHANNEL, answer_of, tells_late
 
 PER_NOTICE = 400
 """Payments in one notice; about 120 kB."""

@@ -1,8 +1,9 @@
 """The sockets of the sandbox: one HTTP server on loopback, one process.
 
-``POST /ibps`` is the front-end, ``POST /banks/{code}/direct`` a bank's direct interface,
-``/admin/…`` the person's hand. An answer leaves only after everything it speaks of has been
-committed. Broken lines (``wire.Fate``) are made here: a reset connection, 503, or no answer ever.
+``POST /ibps`` and ``POST /beps`` are the front-end, ``POST /banks/{code}/direct`` a bank's direct
+interface, ``/admin/…`` the person's hand. An answer leaves only after everything it speaks of has
+been committed. Broken lines (``wire.Fate``) are made here: a reset connection, 503, or no answer
+ever.
 """
 
 from __future__ import annotations
@@ -19,13 +20,22 @@ from aiohttp import web
 from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import CaiwutongError, Refused
+from caiwutong.rails.beps.codec import CODEC as BEPS
+from caiwutong.rails.ibps.codec import CODEC as IBPS
 from caiwutong.sandbox.admin import Admin
+from caiwutong.sandbox.beps import BepsDoor
+from caiwutong.sandbox.beps_admin import BepsAdmin
+from caiwutong.sandbox.beps_centre import BepsCentre
+from caiwutong.sandbox.beps_notices import BepsNotices
+from caiwutong.sandbox.doors import Speaker
 from caiwutong.sandbox.faults import Faults, Plan
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.notices import Notices
 from caiwutong.sandbox.pushes import Pushes
 from caiwutong.sandbox.recovery import recover
 from caiwutong.sandbox.setup import (
+    BEPS_PATH,
+    CALLBACK_BEPS,
     CALLBACK_DIRECT,
     CALLBACK_IBPS,
     IBPS_PATH,
@@ -33,7 +43,8 @@ from caiwutong.sandbox.setup import (
     free_port,
     prepare,
 )
-from caiwutong.sandbox.sponsor import Speaker, Sponsor
+from caiwutong.sandbox.sponsor import Sponsor
+from caiwutong.sandbox.sponsored import Sponsored
 from caiwutong.sandbox.styles import STYLES
 from caiwutong.sandbox.wire import Fate, Reply
 
@@ -56,7 +67,9 @@ class Sandbox:
         port: int,
         netting_s: float = 2.0,
         clearing_s: float = 600.0,
+        beps_round_minutes: int = 0,
     ) -> None:
+        """``beps_round_minutes``: between netting rounds of BEPS; 0 takes the catalog's."""
         self.clock = clock
         self.host, self.port = host, port
         self.network = Network(
@@ -69,26 +82,40 @@ class Sandbox:
         )
         self.pushes = Pushes(self.network.centre, self.network.commits, hub_url)
         keys = prepared.keys
-        speaker = Speaker(
-            self.network, Sm2PrivateKey.from_hex(keys.centre_secret), prepared.world.sponsor
-        )
-        self.notices = Notices(self.network, speaker, self.pushes, CALLBACK_IBPS)
+        centre_key = Sm2PrivateKey.from_hex(keys.centre_secret)
         participant = Sm2PrivateKey.from_hex(keys.participant_secret).public
-        self.sponsor = Sponsor(self.network, speaker, participant, self.notices.push)
+        sponsored = Sponsored(self.network)
+        speaker = Speaker(self.network, centre_key, prepared.world.sponsor, IBPS)
+        self.notices = Notices(self.network, speaker, self.pushes, CALLBACK_IBPS)
+        self.sponsor = Sponsor(self.network, sponsored, speaker, participant, self.notices.push)
+        self.beps_centre = BepsCentre(self.network, round_minutes=beps_round_minutes)
+        speaker = Speaker(self.network, centre_key, prepared.world.sponsor, BEPS)
+        self.beps_notices = BepsNotices(self.beps_centre, speaker, self.pushes, CALLBACK_BEPS)
+        self.beps = BepsDoor(
+            self.beps_centre, sponsored, speaker, participant, self.beps_notices.push
+        )
+        for tick in (self.beps_centre.tick, self.beps_notices.tick):
+            self.network.timers.every_tick(tick)
         self.direct = {
             code: STYLES[prepared.world.bank(code).style].bank(
                 self.network, code, link, self.pushes, CALLBACK_DIRECT + code
             )
             for code, link in keys.links.items()
         }
-        self.network.fronts += [self.notices, *self.direct.values()]
+        self.network.fronts += [
+            self.notices,
+            self.beps_centre,
+            self.beps_notices,
+            *self.direct.values(),
+        ]
         self.admin = Admin(
             self.network,
-            self.sponsor,
+            sponsored,
             self.direct,
             self.pushes,
             prepared.admin_token,
             self._pause,
+            BepsAdmin(self.beps_centre, self.beps_notices).routes,
         )
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
@@ -145,6 +172,8 @@ class Sandbox:
     def _reply(self, method: str, path: str, body: bytes) -> Reply | None:
         if method == "POST" and path == IBPS_PATH:
             return self.sponsor.handle(body)
+        if method == "POST" and path == BEPS_PATH:
+            return self.beps.handle(body)
         code = path.removeprefix("/banks/").removesuffix("/direct")
         if method == "POST" and code in self.direct:
             return self.direct[code].handle(body)
@@ -222,6 +251,7 @@ def open_sandbox(
     seed: int = 1,
     netting_s: float = 2.0,
     clearing_s: float = 600.0,
+    beps_round_minutes: int = 0,
 ) -> Sandbox:
     """A sandbox on this folder, prepared where needed, not yet started. ``port`` 0 takes a free one
     below 32768."""
@@ -235,4 +265,5 @@ def open_sandbox(
         port=port,
         netting_s=netting_s,
         clearing_s=clearing_s,
+        beps_round_minutes=beps_round_minutes,
     )

@@ -30,7 +30,9 @@ from caiwutong.sandbox.styles import STYLES
 from caiwutong.sandbox.world import World, demo_world, load_world, save_world
 
 IBPS_PATH = "/ibps"
+BEPS_PATH = "/beps"
 CALLBACK_IBPS = "/v1/rails/ibps/messages"
+CALLBACK_BEPS = "/v1/rails/beps/messages"
 """Where the hub takes what the centre pushes."""
 CALLBACK_DIRECT = "/callbacks/bank_direct/"
 """Where the hub takes the notices of the direct banks, before the name of the connection."""
@@ -108,17 +110,20 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
-    """What the hub needs, under ``ibps`` (one connection) and ``bank_direct`` (one per bank)."""
+    """What the hub needs, under ``ibps`` and ``beps`` (one connection each, of the same sponsor)
+    and ``bank_direct`` (one per bank)."""
     centre = Sm2PrivateKey.from_hex(keys.centre_secret)
+    sponsored = {
+        "url": base_url,
+        "sponsor": world.sponsor,
+        "centre": world.centre,
+        "bank_code": world.sponsor,
+        "signing_key": keys.participant_secret,
+        "centre_key": centre.public.to_hex(),
+    }
     return {
-        "ibps": {
-            "url": base_url,
-            "sponsor": world.sponsor,
-            "centre": world.centre,
-            "bank_code": world.sponsor,
-            "signing_key": keys.participant_secret,
-            "centre_key": centre.public.to_hex(),
-        },
+        "ibps": sponsored,
+        "beps": sponsored,
         "bank_direct": [
             {
                 "style": world.bank(code).style,
