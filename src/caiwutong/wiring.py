@@ -56,6 +56,7 @@ from caiwutong.payments.store import PostgresPaymentStore
 from caiwutong.payments.views import Views
 from caiwutong.rails.bank_direct.connector import BankDirectRail
 from caiwutong.rails.bank_direct.styles.catalog import read_connections
+from caiwutong.rails.beps.connector import BepsConnection, BepsRail
 from caiwutong.rails.catalog.changes import SUBJECT as CATALOG
 from caiwutong.rails.catalog.changes import Change
 from caiwutong.rails.catalog.service import Catalogs
@@ -75,11 +76,13 @@ class Connections(msgspec.Struct, frozen=True):
     """``connections.json``: how this installation reaches its banks."""
 
     ibps: IbpsConnection | None = None
+    beps: BepsConnection | None = None
     bank_direct: tuple[dict[str, Any], ...] = ()
     """One entry a bank; ``style`` says which shape it has (``styles/catalog.py``)."""
 
     def __repr__(self) -> str:
-        return f"Connections(ibps={self.ibps is not None}, bank_direct={len(self.bank_direct)})"
+        sponsored = [name for name in ("ibps", "beps") if getattr(self, name) is not None]
+        return f"Connections({', '.join(sponsored)}, bank_direct={len(self.bank_direct)})"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -357,6 +360,8 @@ def open_rails(path: Path, clock: Clock, randomness: Randomness) -> dict[str, Ra
         )
     if connections.ibps is not None:
         rails["ibps"] = IbpsRail(connections.ibps, clock, Ids(clock, randomness))
+    if connections.beps is not None:
+        rails["beps"] = BepsRail(connections.beps, clock, Ids(clock, randomness))
     return rails
 
 
