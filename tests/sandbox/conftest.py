@@ -39,6 +39,8 @@ class CardboardHub:
         self.frames: list[m.Frame] = []
         self.bad: list[str] = []
         self.notices: list[tuple[str, bytes]] = []
+        self.posts: list[tuple[str, bytes]] = []
+        """Everything taken, as it came, with its path."""
         self.refusing: Callable[[bytes], int] = lambda body: 0
         """The HTTP status to refuse this body with, or 0 to take it."""
         self._count = 0
@@ -75,6 +77,7 @@ class CardboardHub:
         body = await request.read()
         if status := self.refusing(body):
             return web.Response(status=status)
+        self.posts.append((request.path, body))
         if request.path == CALLBACK_IBPS:
             try:
                 self.frames += codec.decode_frames(body, self.verifier)

@@ -29,7 +29,14 @@ from caiwutong.rails.bank_direct.styles.cmb.reports import (
     reports_of_answer,
     reports_of_notice,
 )
-from caiwutong.rails.bank_direct.words import bad, doubt, silence, unsupported
+from caiwutong.rails.bank_direct.words import (
+    bad,
+    doubt,
+    one_line,
+    printable,
+    silence,
+    unsupported,
+)
 from caiwutong.rails.contract import (
     AccountAtBank,
     Attempt,
@@ -185,15 +192,15 @@ def pay_request(attempt: Attempt, link: Link) -> PayRequest:
     detail = PayDetail(
         payer_account=attempt.payer.account,
         payee_account=attempt.payee.account,
-        payee_name=attempt.payee.name,
-        payee_bank_name=attempt.payee.bank_name[: facts.bank_name_length],
+        payee_name=printable("payee's name", attempt.payee.name),
+        payee_bank_name=one_line(attempt.payee.bank_name, facts.bank_name_length),
         payee_bank_code=attempt.payee.bank_code,
         currency=facts.currency_code,
         amount=yuan(attempt.amount_fen, grouped=False),
         in_bank="Y" if in_bank else "N",
         channel="" if in_bank else channel,
-        purpose=(attempt.purpose or attempt.remark or "转账")[: facts.text_length],
-        remark=attempt.remark[: facts.text_length],
+        purpose=one_line(attempt.purpose or attempt.remark, facts.text_length) or "转账",
+        remark=one_line(attempt.remark, facts.text_length),
         reference=attempt.reference,
     )
     mode = PayMode(mode=link.connection.business_mode, business=facts.business_code)
