@@ -45,14 +45,18 @@ from caiwutong.kernel.gathering import Gatherer
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
-from caiwutong.payments.dispatch import Courier, Dispatch, Settle
+from caiwutong.payments.courier import Courier, Settle
+from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
+from caiwutong.payments.model import SWITCH
 from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
+from caiwutong.payments.routes import FirstThatCan
 from caiwutong.payments.settlement import Applied, Settlement
 from caiwutong.payments.store import PostgresPaymentStore
+from caiwutong.payments.switching import Switching
 from caiwutong.payments.views import Views
 from caiwutong.rails.bank_direct.connector import BankDirectRail
 from caiwutong.rails.bank_direct.styles.catalog import read_connections
@@ -95,6 +99,7 @@ class Payments:
     settlement: Settlement
     settle: Settle
     requests: Requests
+    switching: Switching
     views: Views
     due: asyncio.Event
     """Set when something in this process may be ready for dispatch."""
@@ -261,9 +266,10 @@ def _wire_payments(
         connected_tenant=settings.tenant, catalog=catalogs.current, clock=clock, ids=ids,
         wake=due.set,
     )  # fmt: skip
+    router = FirstThatCan(rails, catalogs.current)
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
-        seal=vault, rails=rails, courier=courier, catalog=catalogs.current, clock=clock, ids=ids,
+        seal=vault, rails=rails, router=router, courier=courier, clock=clock, ids=ids,
     )  # fmt: skip
     recovery = Recovery(
         database=database, store=store, accounts=bank_accounts, seal=vault, rails=rails,
@@ -273,7 +279,12 @@ def _wire_payments(
         database=database, store=store, ledger=ledger, consent=approvals, log=audit, rails=rails,
         recovery=recovery, settle=settle, clock=clock, ids=ids, wake=due.set,
     )  # fmt: skip
+    switching = Switching(
+        database=database, store=store, accounts=bank_accounts, consent=approvals, router=router,
+        log=audit, clock=clock, ids=ids, wake=due.set,
+    )  # fmt: skip
     approvals.bind(SUBJECT, _release_signed(requests, approvals))
+    approvals.bind(SWITCH, switching.decided)
     return Payments(
         intake=intake,
         dispatch=dispatch,
@@ -281,6 +292,7 @@ def _wire_payments(
         settlement=settlement,
         settle=settle,
         requests=requests,
+        switching=switching,
         views=Views(database=database, store=store, log=audit, seal=vault),
         due=due,
     )

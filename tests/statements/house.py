@@ -25,12 +25,14 @@ from caiwutong.kernel.order import Party, PaymentOrder
 from caiwutong.ledger.memory import MemoryLedgerStore
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
-from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments.courier import Courier
+from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import Intake
 from caiwutong.payments.memory import MemoryPaymentStore
 from caiwutong.payments.model import Receipt, Submission, Task
 from caiwutong.payments.recovery import Recovery
+from caiwutong.payments.routes import FirstThatCan
 from caiwutong.payments.settlement import Settlement
 from caiwutong.payments.store import PostgresPaymentStore
 from caiwutong.rails.contract import (
@@ -229,7 +231,8 @@ class House:
         )  # fmt: skip
         self.dispatch = Dispatch(
             database=database, store=self.payments, ledger=ledger, accounts=accounts, log=log,
-            seal=vault, rails=rails, courier=courier, clock=clock, ids=ids,
+            seal=vault, rails=rails, router=FirstThatCan(rails), courier=courier, clock=clock,
+            ids=ids,
         )  # fmt: skip
         self.recovery = Recovery(
             database=database, store=self.payments, accounts=accounts, seal=vault, rails=rails,

@@ -33,15 +33,18 @@ from caiwutong.kernel.order import Party, PaymentOrder
 from caiwutong.ledger.memory import MemoryLedgerStore
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
-from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments.courier import Courier
+from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.memory import MemoryPaymentStore
-from caiwutong.payments.model import Answer, Receipt, Submission
+from caiwutong.payments.model import SWITCH, Answer, AttemptRow, Receipt, Submission
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
+from caiwutong.payments.routes import FirstThatCan
 from caiwutong.payments.settlement import Settlement
 from caiwutong.payments.states import State
 from caiwutong.payments.store import PostgresPaymentStore
+from caiwutong.payments.switching import Switching
 from caiwutong.payments.views import PaymentView, Views
 from caiwutong.rails.contract import (
     NOT_FOUND,
@@ -66,10 +69,10 @@ class TestRail:
     """A rail whose bank answers as told. Messages are the reference; every send is counted."""
 
     __test__ = False
-    name = "ibps"
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, name: str = "ibps") -> None:
         self._clock = clock
+        self.name = name
         self.sent: list[str] = []
         self.asked: list[str] = []
         self.on_send: ReportKind | Exception = ReportKind.ACCEPTED
@@ -127,11 +130,18 @@ REFUSED_CONNECTION = NotSent("rail.unreachable", "Nobody listens.", "Try later."
 
 
 class House:
-    """The engine, one member unit with one account of 10,000.00, an API key with a mandate up to
-    1,000.00 a payment and 5,000.00 a day, and three people."""
+    """The engine, one member unit with one account of 10,000.00 that has these access modes, an API
+    key with a mandate up to 1,000.00 a payment and 5,000.00 a day, and three people."""
 
-    def __init__(self, database: Database, clock: ManualClock, *, memory: bool) -> None:
-        self.database, self.clock = database, clock
+    def __init__(
+        self,
+        database: Database,
+        clock: ManualClock,
+        *,
+        memory: bool,
+        modes: tuple[str, ...] = ("ibps",),
+    ) -> None:
+        self.database, self.clock, self.modes = database, clock, modes
         randomness = SystemRandomness()
         self.ids = Ids(clock, randomness)
         self.tenant = f"t{self.ids.new().hex[-12:]}"
@@ -146,30 +156,41 @@ class House:
             MemoryBankAccountStore() if memory else PostgresBankAccountStore(),
             ledger=self.ledger, units=self.identity, vault=self.vault, ids=self.ids, clock=clock,
         )  # fmt: skip
-        self.approvals = Approvals(
-            MemoryApprovalStore() if memory else PostgresApprovalStore(), self.identity
-        )
+        signing = MemoryApprovalStore()
+        self.approvals = Approvals(signing if memory else PostgresApprovalStore(), self.identity)
         self.audit = Audit(
             MemoryAuditStore(clock) if memory else PostgresAuditStore(), database, self.ids, clock
         )
-        self.store = MemoryPaymentStore() if memory else PostgresPaymentStore()
-        self.rail = TestRail(clock)
-        rails = {"ibps": self.rail}
+        self.store = (
+            MemoryPaymentStore(lambda tenant, a: signing.decided_by(tenant, SWITCH, a) >= 2)
+            if memory
+            else PostgresPaymentStore()
+        )
+        self.rail, self.other = TestRail(clock), TestRail(clock, "bank_direct")
+        rails = {"ibps": self.rail, "bank_direct": self.other}
         shared: dict[str, Any] = {"database": database, "store": self.store, "clock": clock}
         books: dict[str, Any] = {"ledger": self.ledger, "log": self.audit, "ids": self.ids}
         self.settlement = Settlement(**shared, **books)
         settle = self.settlement.apply_many
         courier = Courier(rails, settle, clock)
+        router = FirstThatCan(rails)
         where: dict[str, Any] = {"accounts": self.accounts, "seal": self.vault}
         self.intake = Intake(**shared, **books, **where, consent=self.approvals, rails=tuple(rails))
-        self.dispatch = Dispatch(**shared, **books, **where, rails=rails, courier=courier)
+        self.dispatch = Dispatch(
+            **shared, **books, **where, rails=rails, router=router, courier=courier
+        )
         self.recovery = Recovery(**shared, **where, rails=rails, courier=courier, settle=settle)
         self.requests = Requests(
             **shared, **books, consent=self.approvals, rails=rails, recovery=self.recovery,
             settle=settle,
         )  # fmt: skip
         self.views = Views(database=database, store=self.store, log=self.audit, seal=self.vault)
+        self.switching = Switching(
+            **shared, accounts=self.accounts, consent=self.approvals, router=router,
+            log=self.audit, ids=self.ids,
+        )  # fmt: skip
         self.approvals.bind(SUBJECT, self._signed)
+        self.approvals.bind(SWITCH, self.switching.decided)
         self.people: list[tuple[UUID, Sm2PrivateKey]] = []
 
     async def _signed(self, tx: Tx, tenant: str, subject: Subject) -> None:
@@ -194,7 +215,7 @@ class House:
                     account="6000100020003",
                     bank_code=SPONSOR,
                     bank_name="示例财务公司",
-                    access_modes=("ibps",),
+                    access_modes=self.modes,
                     opening_balance_fen=OPENING,
                 ),
             )
@@ -244,6 +265,15 @@ class House:
             subject = Subject(SUBJECT, payment_id, bytes.fromhex(view.digest))
             return await self.sign_in(tx, subject, signer)
 
+    async def sign_switch(self, payment_id: UUID, signer: int) -> Any:
+        subject = await self.switching.subject(self.tenant, payment_id)
+        async with self.database.transaction() as tx:
+            return await self.sign_in(tx, subject, signer)
+
+    async def attempts(self, payment_id: UUID) -> list[AttemptRow]:
+        async with self.database.transaction() as tx:
+            return (await self.store.attempts_of(tx, self.tenant, [payment_id]))[payment_id]
+
     def order(self, fen: int = 100_00, **more: Any) -> PaymentOrder:
         return PaymentOrder(
             bank_account_id=more.pop("bank_account_id", self.account.bank_account_id),
@@ -269,9 +299,10 @@ class House:
 
     async def say(self, kind: ReportKind, payment_id: UUID, code: str = "", **more: Any) -> None:
         """The rail says this about the payment's present attempt."""
-        reference = (await self.views.get(self.tenant, payment_id)).reference
+        view = await self.views.get(self.tenant, payment_id)
+        rail = self.other if view.rail == self.other.name else self.rail
         await self.settlement.apply_many(
-            self.tenant, [self.rail.report(kind, reference, code, **more)]
+            self.tenant, [rail.report(kind, view.reference, code, **more)]
         )
 
     async def state(self, payment_id: UUID) -> State:

@@ -18,7 +18,7 @@ from caiwutong.imports.service import Imports
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
-from caiwutong.payments.dispatch import Settle
+from caiwutong.payments.courier import Settle
 from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.views import Views

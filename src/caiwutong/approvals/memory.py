@@ -98,6 +98,15 @@ class MemoryApprovalStore:
         ordered = tuple(sorted(steps, key=lambda s: s.from_fen))
         mem(tx).put(self._policies, (tenant, kind), ordered)
 
+    def decided_by(self, tenant: str, kind: str, subject_id: UUID) -> int:
+        """How many different people decided a subject; zero while it is not decided. Stores of
+        other rooms ask it where the database would ask its own tables."""
+        rounds = self._requests.get((tenant, (kind, subject_id)), ())
+        if not rounds or rounds[-1].state != "decided":
+            return 0
+        signed = self._signatures.get((tenant, (kind, subject_id)), ())
+        return len({s.person_id for s in signed if s.round == rounds[-1].round})
+
     async def lock_requests(
         self, tx: Tx, tenant: str, keys: Iterable[SubjectKey]
     ) -> dict[SubjectKey, SigningRequest]:

@@ -204,6 +204,15 @@ class Signing:
         """Where the newest round of a subject stands, or None when nobody was ever asked."""
         return await self._store.request(tx, tenant, kind, subject_id)
 
+    async def signers(
+        self, tx: Tx, tenant: str, kind: str, subject_id: UUID
+    ) -> list[tuple[UUID, str]]:
+        """Who signed the newest round of a subject: person and name, in order of signing."""
+        request = await self.signing(tx, tenant, kind, subject_id)
+        rows = await self._store.signatures(tx, tenant, kind, subject_id)
+        people = [row.person_id for row in rows if request and row.round == request.round]
+        return [(i, (await self._people.person(tx, tenant, i)).name) for i in people]
+
     async def waiting(
         self, tx: Tx, tenant: str, after: UUID | None = None, limit: int = 100
     ) -> list[SigningRequest]:

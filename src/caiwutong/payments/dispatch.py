@@ -1,150 +1,34 @@
 """Dispatch: a due payment gets its route and its attempt, is committed, and only then sent.
 
-Write the attempt down before sending: after a crash we ask the rail, and never pay twice. What
-comes back at once is handed to settlement; what does not come back is asked for by recovery.
+Write the attempt down before sending: after a crash we ask the rail, and never pay twice. A payment
+that comes back from a channel that refused it keeps its hold and gets another attempt; one that no
+channel takes now waits for the next opening. What can change after validation is asked again: a
+stopped account pays nothing. Read next: ``routes``, which chooses, and ``courier``, which carries.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from caiwutong.audit.model import Event as LogEvent
-from caiwutong.audit.model import canonical_json
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock
-from caiwutong.kernel.errors import Refusal, Refused
+from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.ids import Ids, reference
 from caiwutong.ledger.model import Keep, Operation, Void
 from caiwutong.ledger.service import Ledger
-from caiwutong.payments import rules
+from caiwutong.payments import failover, rules
+from caiwutong.payments.courier import Courier, build_attempt
 from caiwutong.payments.events import happened
-from caiwutong.payments.intake import open_payee
 from caiwutong.payments.model import DISPATCH_LEASE, AttemptRow, PaymentRow, Task, Work
-from caiwutong.payments.ports import (
-    Accounts,
-    CatalogOf,
-    Log,
-    NoPages,
-    OwnAccount,
-    Pages,
-    Rails,
-    Seal,
-    shipped_catalog,
-)
-from caiwutong.payments.settlement import Applied, silence
+from caiwutong.payments.ports import Accounts, Log, NoPages, OwnAccount, Pages, Rails, Seal
+from caiwutong.payments.routes import Chosen, Router, Waits, Wanted
 from caiwutong.payments.states import Event, State, Step, follow
 from caiwutong.payments.store import PaymentStore
-from caiwutong.rails.contract import (
-    SILENCE,
-    AccountAtBank,
-    Attempt,
-    BadMessage,
-    NotSent,
-    Rail,
-    RailMessage,
-    RailReport,
-    ReportKind,
-    SentInDoubt,
-)
-from caiwutong.routing.rules import Route, choose
-
-Settle = Callable[[str, Sequence[RailReport]], Awaitable[Sequence[Applied]]]
-"""Hands reports to settlement; returns when they are durable."""
-
-
-Offload = Callable[..., Awaitable[Any]]
-"""Runs signing away from the event loop: a thread, or in the simulator the loop itself."""
-
-
-class Courier:
-    """Carries attempts to their rails and brings back what was said at once. Shared by dispatch,
-    which sends first, and recovery, which may send the very same message again."""
-
-    def __init__(
-        self,
-        rails: Rails,
-        settle: Settle,
-        clock: Clock,
-        *,
-        at_once: int = 64,
-        offload: Offload = asyncio.to_thread,
-    ) -> None:
-        self._rails = rails
-        self._settle = settle
-        self._clock = clock
-        self._slots = asyncio.Semaphore(at_once)
-        self._offload = offload
-
-    async def carry(self, tenant: str, attempts: Sequence[Attempt], *, again: bool = False) -> None:
-        """Send the attempts, batched as each rail wants, and settle the immediate answers.
-
-        ``again`` when the same messages may have been sent before: then a message that cannot be
-        written is no reason to call the payment rejected.
-        """
-        by_rail: dict[str, list[Attempt]] = {}
-        for attempt in attempts:
-            by_rail.setdefault(attempt.rail, []).append(attempt)
-        sends: list[Awaitable[None]] = []
-        for name, group in by_rail.items():
-            rail = self._rails[name]
-            messages, unfit = await self._offload(_encode, rail, group)
-            sends += [self._send(tenant, rail, message) for message in messages]
-            if unfit and not again:
-                sends.append(self._settle_all(tenant, unfit))
-        await asyncio.gather(*sends)
-
-    async def _settle_all(self, tenant: str, reports: list[RailReport]) -> None:
-        await self._settle(tenant, reports)
-
-    async def _send(self, tenant: str, rail: Rail, message: RailMessage) -> None:
-        async with self._slots:
-            reports = await self._answer(rail, message)
-        if reports:
-            await self._settle(tenant, reports)
-
-    async def _answer(self, rail: Rail, message: RailMessage) -> list[RailReport]:
-        try:
-            return rail.decode(await rail.send(message))
-        except NotSent:
-            # Certainly not delivered. The enquiry that is due soon finds the reference unknown and
-            # sends the same message again.
-            return []
-        except SentInDoubt as error:
-            words = error.detail
-        except BadMessage as error:
-            # An answer we cannot trust is no answer.
-            words = f"unreadable answer: {error.code}"
-        now = self._clock.now()
-        return [silence(rail.name, ref, SILENCE, now, words) for ref in message.references]
-
-
-def _encode(rail: Rail, attempts: list[Attempt]) -> tuple[list[RailMessage], list[RailReport]]:
-    """The messages, and a definite *no* for each attempt the rail cannot put into words: it never
-    left the house."""
-    try:
-        return rail.encode_many(attempts), []
-    except Refused:
-        messages: list[RailMessage] = []
-        unfit: list[RailReport] = []
-    for attempt in attempts:
-        try:
-            messages += rail.encode_many([attempt])
-        except Refused as error:
-            unfit.append(
-                RailReport(
-                    ReportKind.REJECTED,
-                    rail.name,
-                    attempt.reference,
-                    error.code,
-                    attempt.created_at,
-                    error.detail,
-                )
-            )
-    return messages, unfit
+from caiwutong.rails.contract import Attempt
 
 
 class Dispatch:
@@ -160,8 +44,8 @@ class Dispatch:
         log: Log,
         seal: Seal,
         rails: Rails,
+        router: Router,
         courier: Courier,
-        catalog: CatalogOf = shipped_catalog,
         pages: Pages | None = None,
         clock: Clock,
         ids: Ids,
@@ -173,8 +57,8 @@ class Dispatch:
         self._log = log
         self._seal = seal
         self._rails = rails
+        self._router = router
         self._courier = courier
-        self._catalog = catalog
         self._pages = pages or NoPages()
         self._clock = clock
         self._ids = ids
@@ -198,59 +82,60 @@ class Dispatch:
         return len(work)
 
     async def _write_down(self, tx: Tx, tenant: str, work: Sequence[Work]) -> list[Attempt]:
-        now = self._clock.now()
         rows = await self._store.lock(tx, tenant, [w.payment_id for w in work])
-        accounts = await self._accounts.find_many(
-            tx, tenant, {row.bank_account_id for row in rows.values()}
-        )
+        rows = {i: row for i, row in rows.items() if follow(row.state, Event.DISPATCH)}
         earlier = await self._store.attempts_of(tx, tenant, list(rows))
-        batch = _Batch(now)
-        for row in rows.values():
-            if follow(row.state, Event.DISPATCH) is None:
-                continue
-            account = accounts[row.bank_account_id]
-            route = self._route(tenant, row, account, earlier[row.payment_id], now)
-            if isinstance(route, Refusal):
-                batch.refuse(row, route)
-            else:
-                batch.send(row, account, route, len(earlier[row.payment_id]))
+        batch = _Batch(self._clock.now())
+        await self._route(tx, tenant, batch, list(rows.values()), earlier)
         await self._check_holds(tx, tenant, batch)
         attempts = await self._write(tx, tenant, batch)
-        await self._store.drop_work(tx, tenant, {(w.payment_id, Task.DISPATCH) for w in work})
+        waiting = {row.payment_id for row, _ in batch.waiting}
+        await self._store.drop_work(
+            tx, tenant, {(w.payment_id, w.task) for w in work if w.payment_id not in waiting}
+        )
         return attempts
 
-    def _route(
+    async def _route(
         self,
+        tx: Tx,
         tenant: str,
-        row: PaymentRow,
-        account: OwnAccount,
-        earlier: list[AttemptRow],
-        now: datetime,
-    ) -> Route | Refusal:
-        if any(a.outcome not in ("rejected", "revoked") for a in earlier):
-            # The database would refuse it too: an attempt that is not over by a definite no may
-            # still move the money.
-            return Refusal(
-                "payment.attempt_open",
-                f"An earlier attempt {earlier[-1].reference} is not over.",
-                "Ask the rail what became of it.",
-            )
-        catalog = self._catalog(tenant)
-        return choose(account.access_modes, self._rails, row.amount_fen, now, catalog, row.channel)
+        batch: _Batch,
+        rows: Sequence[PaymentRow],
+        earlier: dict[UUID, list[AttemptRow]],
+    ) -> None:
+        accounts = await self._accounts.find_many(tx, tenant, {r.bank_account_id for r in rows})
+        wanted: list[Wanted] = []
+        for row in rows:
+            account = accounts.get(row.bank_account_id)
+            unfit = rules.account_unfit(account, row.bank_account_id, row.currency)
+            if account is None or unfit is not None:
+                assert unfit is not None
+                batch.nowhere(row, earlier[row.payment_id], unfit)
+            else:
+                wanted.append(Wanted(row, account, failover.tried(earlier[row.payment_id])))
+        ways = await self._router.decide_many(tx, tenant, wanted, batch.now)
+        for each, way in zip(wanted, ways, strict=True):
+            attempts = earlier[each.row.payment_id]
+            match way:
+                case Chosen():
+                    batch.out.append(_Out(each.row, each.account, way, len(attempts) + 1))
+                case Waits():
+                    batch.waiting.append((each.row, way))
+                case Refusal():
+                    batch.nowhere(each.row, attempts, way)
 
     async def _check_holds(self, tx: Tx, tenant: str, batch: _Batch) -> None:
-        """Take the expiry off each hold; an order whose hold ran out is cancelled, not sent."""
-        keeps: list[Operation] = [
-            Keep(hold_id=out.row.payment_id, at=batch.now) for out in batch.out
-        ]
+        """Take the expiry off each hold, for what goes out and for what waits for a channel to
+        open; an order whose hold ran out is cancelled, not sent."""
+        kept = [out.row for out in batch.out] + [row for row, _ in batch.waiting]
+        keeps: list[Operation] = [Keep(hold_id=row.payment_id, at=batch.now) for row in kept]
         outcomes = await self._ledger.apply_many(tx, tenant, keeps)
-        standing: list[_Out] = []
-        for out, outcome in zip(batch.out, outcomes, strict=True):
+        for row, outcome in zip(kept, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                batch.end(out.row, Event.EXPIRE, outcome)
-            else:
-                standing.append(out)
-        batch.out = standing
+                batch.end(row, Event.EXPIRE, outcome)
+        over = {row.payment_id for row, _ in batch.ended}
+        batch.out = [out for out in batch.out if out.row.payment_id not in over]
+        batch.waiting = [each for each in batch.waiting if each[0].payment_id not in over]
         await self._ledger.apply_many(
             tx,
             tenant,
@@ -262,61 +147,58 @@ class Dispatch:
         carried = await self._pages.take_many(
             tx, tenant, [(out.row.bank_account_id, attempt) for out, attempt in made]
         )
-        kept: list[AttemptRow] = []
-        events: list[LogEvent] = []
-        for out, attempt in made:
-            row = out.row
-            kept.append(
-                AttemptRow(
-                    attempt_id=attempt.attempt_id,
-                    payment_id=row.payment_id,
-                    number=out.number,
-                    rail=attempt.rail,
-                    reference=attempt.reference,
-                    route=canonical_json(out.route),
-                    created_at=batch.now,
-                    valid_until=attempt.valid_until,
-                )
-            )
-            on_page = attempt.attempt_id in carried
-            row.state = State.AWAITING_BANK_PAGE if on_page else State.SUBMITTED
-            row.state_at = batch.now
-            row.rail, row.reference, row.attempts = attempt.rail, attempt.reference, out.number
-            row.reason_code = row.reason = ""
-            events.append(
-                self._event(
-                    tenant,
-                    f"payment.{row.state}",
-                    row,
-                    {
-                        "state": row.state.value,
-                        "rail": row.rail,
-                        "reference": row.reference,
-                        "attempt": out.number,
-                    },
-                )
-            )
-        for row, refusal in batch.ended:
-            kind = f"payment.{row.state}"
+        events = [self._gone(tenant, o, a, a.attempt_id in carried) for o, a in made]
+        for row, refusal in (*batch.ended, *batch.fallen_back):
             body = {"state": row.state.value, "code": refusal.code, "detail": refusal.detail}
-            events.append(self._event(tenant, kind, row, body))
-        changed = [out.row for out in batch.out] + [row for row, _ in batch.ended]
+            events.append(self._event(tenant, f"payment.{row.state}", row, body))
+        waiting = [(row, way) for row, way in batch.waiting if row.reason != way.words]
+        for row, way in waiting:
+            row.reason_code, row.reason = WAITS, way.words
+            body = {"state": row.state.value, "until": way.at, "words": way.words}
+            events.append(
+                self._event(tenant, "payment.waiting", row, body | {"route": way.explanation})
+            )
+        changed = [out.row for out in batch.out] + [row for row, _ in waiting]
+        changed += [row for row, _ in (*batch.ended, *batch.fallen_back)]
         for row in changed:
             row.version += 1
         await self._store.save(tx, tenant, changed)
-        await self._store.insert_attempts(tx, tenant, kept)
+        await self._store.insert_attempts(tx, tenant, [_kept(out, a) for out, a in made])
         # What a person carries is neither sent nor asked about: the bank's files will tell.
-        attempts = [attempt for _, attempt in made if attempt.attempt_id not in carried]
-        due = rules.next_ask(batch.now, 0)
-        await self._store.put_work(
-            tx, tenant, [Work(a.payment_id, Task.ENQUIRE, due) for a in attempts]
-        )
+        sent = [(out, a) for out, a in made if a.attempt_id not in carried]
+        await self._put_work(tx, tenant, batch, [out.row for out, _ in sent])
         await self._log.append_many(tx, events)
-        return attempts
+        return [attempt for _, attempt in sent]
+
+    async def _put_work(
+        self, tx: Tx, tenant: str, batch: _Batch, sent: Sequence[PaymentRow]
+    ) -> None:
+        ask = [*sent, *(row for row, _ in batch.fallen_back)]
+        due = rules.next_ask(batch.now, 0)
+        work = [rules.work_of(row, Task.ENQUIRE, due) for row in ask]
+        work += [rules.work_of(row, Task.DISPATCH, way.at) for row, way in batch.waiting]
+        await self._store.put_work(tx, tenant, work)
+
+    def _gone(self, tenant: str, out: _Out, attempt: Attempt, on_page: bool) -> LogEvent:
+        """Moves the row on, and tells it."""
+        row = out.row
+        row.state = State.AWAITING_BANK_PAGE if on_page else State.SUBMITTED
+        row.state_at = attempt.created_at
+        row.rail, row.reference, row.attempts = attempt.rail, attempt.reference, out.number
+        row.reason_code = row.reason = ""
+        body = {
+            "state": row.state.value,
+            "rail": row.rail,
+            "reference": row.reference,
+            "attempt": out.number,
+        }
+        if attempt.flag:
+            body["flag"] = attempt.flag
+        return self._event(tenant, f"payment.{row.state}", row, body)
 
     def _attempt(self, tenant: str, out: _Out, now: datetime) -> Attempt:
         attempt_id = self._ids.new()
-        name = out.route.rail
+        name = out.way.rail
         return build_attempt(
             tenant,
             out.row,
@@ -327,6 +209,7 @@ class Dispatch:
             ref=reference(now, attempt_id),
             created_at=now,
             valid_until=self._rails[name].valid_until(now),
+            flag=out.way.flag,
         )
 
     def _event(self, tenant: str, kind: str, row: PaymentRow, body: dict[str, Any]) -> LogEvent:
@@ -341,16 +224,33 @@ class Dispatch:
         )
 
 
+WAITS = "payment.waits"
+"""Reason code of a payment that waits for a channel to open."""
+
+
 class _Out:
     """A payment that goes out."""
 
-    __slots__ = ("account", "number", "route", "row")
+    __slots__ = ("account", "number", "row", "way")
 
-    def __init__(self, row: PaymentRow, account: OwnAccount, route: Route, number: int) -> None:
+    def __init__(self, row: PaymentRow, account: OwnAccount, way: Chosen, number: int) -> None:
         self.row = row
         self.account = account
-        self.route = route
+        self.way = way
         self.number = number
+
+
+def _kept(out: _Out, attempt: Attempt) -> AttemptRow:
+    return AttemptRow(
+        attempt_id=attempt.attempt_id,
+        payment_id=attempt.payment_id,
+        number=out.number,
+        rail=attempt.rail,
+        reference=attempt.reference,
+        route=out.way.kept(),
+        created_at=attempt.created_at,
+        valid_until=attempt.valid_until,
+    )
 
 
 class _Batch:
@@ -359,52 +259,30 @@ class _Batch:
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.out: list[_Out] = []
+        self.waiting: list[tuple[PaymentRow, Waits]] = []
         self.ended: list[tuple[PaymentRow, Refusal]] = []
+        self.fallen_back: list[tuple[PaymentRow, Refusal]] = []
 
-    def send(
-        self, row: PaymentRow, account: OwnAccount, route: Route, attempts_before: int
-    ) -> None:
-        self.out.append(_Out(row, account, route, attempts_before + 1))
-
-    def refuse(self, row: PaymentRow, refusal: Refusal) -> None:
-        self.end(row, Event.REFUSE, refusal)
+    def nowhere(self, row: PaymentRow, earlier: Sequence[AttemptRow], refusal: Refusal) -> None:
+        """No channel carries it. It ends with the last channel's own no, where there was one; and
+        does not end while an attempt that people left may have paid it."""
+        left = failover.in_doubt(earlier)
+        if left:
+            row.rail, row.reference = left[-1].rail, left[-1].reference
+            self._move(row, Event.FALL_BACK, refusal)
+            self.fallen_back.append((row, refusal))
+        elif earlier and row.reason_code == earlier[-1].code:
+            words = f"{row.reason} No other channel is left: {refusal.detail}"
+            self.end(row, Event.REFUSE, Refusal(row.reason_code, words, refusal.cure))
+        else:
+            self.end(row, Event.REFUSE, refusal)
 
     def end(self, row: PaymentRow, event: Event, refusal: Refusal) -> None:
+        self._move(row, event, refusal)
+        self.ended.append((row, refusal))
+
+    def _move(self, row: PaymentRow, event: Event, refusal: Refusal) -> None:
         step: Step | None = follow(row.state, event)
         assert step is not None
         row.state, row.state_at = step.to, self.now
         row.reason_code, row.reason = refusal.code, refusal.detail
-        self.ended.append((row, refusal))
-
-
-def build_attempt(
-    tenant: str,
-    row: PaymentRow,
-    account: OwnAccount,
-    seal: Seal,
-    *,
-    attempt_id: UUID,
-    rail: str,
-    ref: str,
-    created_at: datetime,
-    valid_until: datetime,
-) -> Attempt:
-    """The attempt as rails understand it. Built again from the same rows, it is the same."""
-    payee = open_payee(seal, row)
-    return Attempt(
-        tenant=tenant,
-        payment_id=row.payment_id,
-        attempt_id=attempt_id,
-        rail=rail,
-        reference=ref,
-        payer=AccountAtBank(account.name, account.account, account.bank_code, account.bank_name),
-        payee=AccountAtBank(payee.name, payee.account, payee.bank_code, payee.bank_name),
-        amount_fen=row.amount_fen,
-        currency=row.currency,
-        direction=row.direction,
-        priority=row.priority,
-        purpose=row.purpose,
-        remark=row.remark,
-        created_at=created_at,
-        valid_until=valid_until,
-    )

@@ -193,7 +193,7 @@ class Intake:
                 continue
             order = case.submission.order
             case.account = account = accounts.get(order.bank_account_id)
-            refusal = _unfit(account, order.bank_account_id, order.currency)
+            refusal = rules.account_unfit(account, order.bank_account_id, order.currency)
             if refusal is not None or account is None:
                 case.answer = refusal
                 continue
@@ -268,7 +268,7 @@ class Intake:
                 events.append(_created(self._ids, tenant, case, row, now))
                 if row.state is State.VALIDATED:
                     due = rules.due_at(row.execute_on, now)
-                    work.append(Work(row.payment_id, Task.DISPATCH, due))
+                    work.append(rules.work_of(row, Task.DISPATCH, due))
                 case.answer = Receipt(case.payment_id, row.state, needs=case.needs)
             elif isinstance(case.answer, Refusal) and case.answer is not _PENDING:
                 events.append(_refused(self._ids, tenant, case, case.answer, now))
@@ -335,35 +335,6 @@ _party_decoder = msgspec.json.Decoder(Party)
 def open_payee(seal: Seal, row: PaymentRow) -> Party:
     """The payee of a kept payment, in clear."""
     return _party_decoder.decode(seal.open(PAYEE_CLASS, row.payee_sealed, row.payment_id.bytes))
-
-
-def _unfit(account: OwnAccount | None, account_id: UUID, currency: str) -> Refusal | None:
-    if account is None:
-        return Refusal(
-            "bank_account.not_found",
-            f"There is no bank account {account_id}.",
-            "List your bank accounts and name one of them.",
-        )
-    masked = f"…{account.account[-4:]}"
-    if account.state != "active":
-        return Refusal(
-            "bank_account.not_active",
-            f"Bank account {masked} is {account.state}.",
-            "Pay from another account, or have this one put back to use.",
-        )
-    if not account.outward:
-        return Refusal(
-            "bank_account.no_outward",
-            f"Bank account {masked} may not make outward payments.",
-            "Pay from another account, or have outward payment allowed.",
-        )
-    if account.currency != currency:
-        return Refusal(
-            "bank_account.other_currency",
-            f"Bank account {masked} is kept in {account.currency}, not {currency}.",
-            "Name an account of the same currency.",
-        )
-    return None
 
 
 def _other_content(key: str, payment_id: UUID) -> Refusal:

@@ -3,7 +3,7 @@ guards, for the simulator and fast tests."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,20 +12,29 @@ import msgspec
 from caiwutong.db.database import Tx
 from caiwutong.db.memory import mem
 from caiwutong.kernel.errors import Broken, Conflict
-from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
+from caiwutong.payments.failover import YES
+from caiwutong.payments.model import FREED, SWITCHED, AttemptRow, PaymentRow, Task, Work
 from caiwutong.payments.states import TABLE, State
 from caiwutong.payments.store import Filter, KnownKey
 
 Key = tuple[str, UUID]
 _TRANSITIONS = {(state, step.to) for (state, _), step in TABLE.items()}
 _NO_MONEY_YET = (State.CREATED, State.AWAITING_SIGNATURES, State.CANCELLED, State.REJECTED)
-_FREED = ("rejected", "revoked")
+_SENT = (State.COMPLETED, State.IN_DOUBT)
+_UNPAID = (State.REJECTED, State.CANCELLED, State.REVERSED)
 
 
 class MemoryPaymentStore:
-    """Dicts keyed by (tenant, id)."""
+    """Dicts keyed by (tenant, id).
 
-    def __init__(self) -> None:
+    ``may_leave(tenant, attempt_id)``: whether two people signed for leaving this attempt, which the
+    database asks its own tables.
+    """
+
+    def __init__(
+        self, may_leave: Callable[[str, UUID], bool] = lambda tenant, attempt_id: False
+    ) -> None:
+        self._may_leave = may_leave
         self._keys: dict[tuple[str, bytes], KnownKey] = {}
         self._payments: dict[Key, PaymentRow] = {}
         self._attempts: dict[Key, list[AttemptRow]] = {}
@@ -79,8 +88,25 @@ class MemoryPaymentStore:
                     "payment.no_such_step",
                     f"{row.payment_id} cannot go from {before.state} to {row.state}.",
                 )
+            if row.state is not before.state:
+                self._check_attempts(tenant, row)
+                if before.state is State.VALIDATED and row.state in _SENT and not row.attempts:
+                    raise Broken("payment.never_sent", f"{row.payment_id} was never sent.")
             self._check(row)
             mem(tx).put(self._payments, (tenant, row.payment_id), msgspec.structs.replace(row))
+
+    def _check_attempts(self, tenant: str, row: PaymentRow) -> None:
+        """On the way to another attempt, and at an end as unpaid, nothing that may pay is open."""
+        unpaid = row.state in _UNPAID
+        if not unpaid and row.state is not State.VALIDATED:
+            return
+        for a in self._attempts.get((tenant, row.payment_id), []):
+            left = a.outcome == SWITCHED and not a.later
+            if a.outcome in ("", "completed") or (unpaid and (left or a.later in YES)):
+                raise Broken(
+                    "payment.may_be_paid",
+                    f"{row.payment_id} cannot become {row.state}: {a.reference} may have paid it.",
+                )
 
     @staticmethod
     def _check(row: PaymentRow) -> None:
@@ -93,7 +119,7 @@ class MemoryPaymentStore:
             if reference in self._references:
                 raise Broken("payment.reference_taken", f"{attempt.reference} is taken.")
             earlier = self._attempts.get((tenant, attempt.payment_id), [])
-            if any(a.outcome not in _FREED for a in earlier):
+            if any(a.outcome not in FREED for a in earlier):
                 raise Broken("payment.two_ways", f"{attempt.payment_id} has an open attempt.")
             mem(tx).put(self._references, reference, (attempt.payment_id, len(earlier)))
             mem(tx).put(self._attempts, (tenant, attempt.payment_id), [*earlier, attempt])
@@ -113,14 +139,35 @@ class MemoryPaymentStore:
     ) -> dict[UUID, list[AttemptRow]]:
         return {i: list(self._attempts.get((tenant, i), [])) for i in ids}
 
+    async def payment_of(self, tx: Tx, tenant: str, attempt_id: UUID) -> UUID | None:
+        for (owner, payment_id), attempts in self._attempts.items():
+            if owner == tenant and any(a.attempt_id == attempt_id for a in attempts):
+                return payment_id
+        return None
+
     async def close_attempts(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
         for closed in attempts:
             rows = list(self._attempts[(tenant, closed.payment_id)])
             at = next(n for n, a in enumerate(rows) if a.attempt_id == closed.attempt_id)
             if rows[at].outcome:
                 raise Broken("payment.attempt_over", f"{closed.reference} is over already.")
+            if closed.outcome == SWITCHED and not self._may_leave(tenant, closed.attempt_id):
+                raise Broken("payment.left_alone", f"Nobody signed to leave {closed.reference}.")
             rows[at] = closed
             mem(tx).put(self._attempts, (tenant, closed.payment_id), rows)
+
+    async def note_later(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        for noted in attempts:
+            rows = list(self._attempts[(tenant, noted.payment_id)])
+            at = next(n for n, a in enumerate(rows) if a.attempt_id == noted.attempt_id)
+            kept = rows[at]
+            returned = kept.later in YES and noted.later == "returned"
+            if not kept.outcome or (kept.later and not returned):
+                raise Broken("payment.attempt_over", f"{noted.reference} is told already.")
+            rows[at] = msgspec.structs.replace(
+                kept, later=noted.later, later_code=noted.later_code, later_at=noted.later_at
+            )
+            mem(tx).put(self._attempts, (tenant, noted.payment_id), rows)
 
     def _queue(self, tenant: str, task: Task) -> dict[UUID, Work]:
         return self._work.setdefault((tenant, task), {})
@@ -143,7 +190,12 @@ class MemoryPaymentStore:
     ) -> list[Work]:
         queue = self._queue(tenant, task)
         due = sorted((w for w in queue.values() if w.due_at <= now), key=lambda w: w.due_at)
-        claimed = [Work(w.payment_id, task, lease, w.tries + 1, w.fence + 1) for w in due[:limit]]
+        urgent = [w for w in due if w.urgent][:limit]
+        normal = [w for w in due if not w.urgent][: max(limit - len(urgent), limit // 10)]
+        claimed = [
+            Work(w.payment_id, task, lease, w.tries + 1, w.fence + 1, w.urgent)
+            for w in (*urgent, *normal)
+        ]
         for w in claimed:
             mem(tx).put(queue, w.payment_id, w)
         return claimed
@@ -157,6 +209,9 @@ class MemoryPaymentStore:
 
     async def next_due(self, tx: Tx, tenant: str, task: Task) -> datetime | None:
         return min((w.due_at for w in self._queue(tenant, task).values()), default=None)
+
+    async def due_up_to(self, tx: Tx, tenant: str, task: Task, now: datetime, most: int) -> int:
+        return min(most, sum(w.due_at <= now for w in self._queue(tenant, task).values()))
 
     async def backlog(self, tx: Tx, tenant: str) -> dict[Task, tuple[int, datetime]]:
         return {

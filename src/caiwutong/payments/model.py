@@ -78,6 +78,8 @@ class PaymentRow(msgspec.Struct, kw_only=True):
     rail: str = ""
     reference: str = ""
     attempts: int = 0
+    alarm: str = ""
+    """A rail contradicted itself about this payment: what people must look at. Empty: nothing."""
     completed_at: datetime | None = None
     settled_at: datetime | None = None
     returned_at: datetime | None = None
@@ -96,9 +98,21 @@ class AttemptRow(msgspec.Struct, kw_only=True):
     created_at: datetime
     valid_until: datetime
     outcome: str = ""
-    """Empty while open; then the report kind that ended it."""
+    """Empty while open; then ``completed``, ``rejected``, ``revoked``, or ``switched``: two people
+    left it while it was in doubt."""
     code: str = ""
     closed_at: datetime | None = None
+    later: str = ""
+    """What the rail said of it after it was closed: a report kind, or empty."""
+    later_code: str = ""
+    later_at: datetime | None = None
+
+
+SWITCHED = "switched"
+SWITCH = "payment.switch"
+"""What people sign for to leave an attempt, as ``approvals`` calls it; its id is the attempt's."""
+FREED = ("rejected", "revoked", SWITCHED)
+"""Outcomes of an attempt after which another one may be opened."""
 
 
 DISPATCH_LEASE = timedelta(minutes=1)
@@ -121,3 +135,5 @@ class Work(msgspec.Struct, frozen=True):
     due_at: datetime
     tries: int = 0
     fence: int = 0
+    urgent: bool = False
+    """Claimed before whatever is not."""

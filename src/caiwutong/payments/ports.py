@@ -91,6 +91,12 @@ class Consent(Protocol):
         self, tx: Tx, tenant: str, kind: str, subject_id: UUID, now: datetime
     ) -> None: ...
 
+    async def signers(
+        self, tx: Tx, tenant: str, kind: str, subject_id: UUID
+    ) -> Sequence[tuple[UUID, str]]:
+        """Who signed: person and name."""
+        ...
+
 
 class Seal(Protocol):
     """Field encryption and blind indexes, from the vault."""

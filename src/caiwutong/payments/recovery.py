@@ -1,8 +1,10 @@
 """Recovery: when the rail is silent, we ask; we never pay again.
 
-An enquiry is due a while after every attempt and after every unclear answer, with growing pauses,
-until the rail says how it ended. A rail that does not know the reference has not said *no*: the
-message may still be on its way. See ``rules.judge_unknown`` for when it becomes one.
+An enquiry is due a while after every attempt, with growing pauses, until the rail says how it
+ended; also about attempts that people left while they were in doubt, for as long as their rails
+have not spoken of them, whatever became of the payment. A rail that does not know the reference has
+not said *no*: the message may still be on its way. See ``rules.judge_unknown`` for when it becomes
+one.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import msgspec
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import NotFound
-from caiwutong.payments import rules
-from caiwutong.payments.dispatch import Courier, Settle, build_attempt
+from caiwutong.payments import failover, rules
+from caiwutong.payments.courier import Courier, Settle, build_attempt
 from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
 from caiwutong.payments.ports import Accounts, OwnAccount, Rails, Seal
 from caiwutong.payments.states import AT_THE_RAIL
@@ -103,15 +105,21 @@ class Recovery:
 
     async def _open_attempts(self, tx: Tx, tenant: str, ids: Sequence[UUID]) -> list[Attempt]:
         rows = await self._store.lock(tx, tenant, ids)
-        asked = {i: row for i, row in rows.items() if row.state in AT_THE_RAIL}
-        kept = await self._store.attempts_of(tx, tenant, list(asked))
+        kept = await self._store.attempts_of(tx, tenant, list(rows))
+        asked = {
+            payment_id: [
+                a for a in attempts if not a.outcome and rows[payment_id].state in AT_THE_RAIL
+            ]
+            + failover.in_doubt(attempts)
+            for payment_id, attempts in kept.items()
+        }
         accounts = await self._accounts.find_many(
-            tx, tenant, {row.bank_account_id for row in asked.values()}
+            tx, tenant, {rows[i].bank_account_id for i, attempts in asked.items() if attempts}
         )
         return [
-            self._as_sent(tenant, asked[payment_id], attempts[-1], accounts)
-            for payment_id, attempts in kept.items()
-            if attempts and not attempts[-1].outcome
+            self._as_sent(tenant, rows[payment_id], attempt, accounts)
+            for payment_id, attempts in asked.items()
+            for attempt in attempts
         ]
 
     def _as_sent(
@@ -131,6 +139,7 @@ class Recovery:
             ref=attempt.reference,
             created_at=attempt.created_at,
             valid_until=attempt.valid_until,
+            flag=failover.kept_route(attempt).flag,
         )
 
     async def _ask(self, tenant: str, attempts: Sequence[Attempt]) -> None:

@@ -18,11 +18,11 @@ from caiwutong.kernel.errors import Conflict, NotFound, Refusal
 from caiwutong.kernel.ids import Ids, derived
 from caiwutong.ledger.model import Void
 from caiwutong.ledger.service import Ledger
-from caiwutong.payments import rules
-from caiwutong.payments.dispatch import Settle
+from caiwutong.payments import failover, rules
+from caiwutong.payments.courier import Settle
 from caiwutong.payments.events import happened
 from caiwutong.payments.intake import SUBJECT
-from caiwutong.payments.model import PaymentRow, Task, Work
+from caiwutong.payments.model import PaymentRow, Task
 from caiwutong.payments.ports import Consent, Log, Rails
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.states import AT_THE_RAIL, Event, State, follow, sources
@@ -74,7 +74,7 @@ class Requests:
         row.authorised_by = by
         now = self._move(row, Event.AUTHORISE)
         due = rules.due_at(row.execute_on, now)
-        await self._store.put_work(tx, tenant, [Work(payment_id, Task.DISPATCH, due)])
+        await self._store.put_work(tx, tenant, [rules.work_of(row, Task.DISPATCH, due)])
         await self._keep(tx, tenant, row, "payment.validated", by, {"authorised_by": by})
         tx.after_commit(self._wake)
 
@@ -89,6 +89,7 @@ class Requests:
             row = await self._locked(tx, tenant, payment_id)
             if row.state is State.CANCELLED:
                 return row
+            await self._check_left(tx, tenant, row)
             now = self._move(row, Event.CANCEL)
             if dry_run:
                 return row
@@ -183,6 +184,20 @@ class Requests:
                 {"reason": reason, "transfer_id": str(correction), "amount_fen": row.amount_fen},
             )
             return correction
+
+    async def _check_left(self, tx: Tx, tenant: str, row: PaymentRow) -> None:
+        """A payment whose attempt people left in doubt cannot be called unpaid."""
+        if not row.attempts:
+            return
+        attempts = (await self._store.attempts_of(tx, tenant, [row.payment_id]))[row.payment_id]
+        left = failover.in_doubt(attempts)
+        if left:
+            raise Conflict(
+                "payment.may_be_paid",
+                f"Attempt {left[-1].number} over {left[-1].rail} is still in doubt: it may have "
+                "paid.",
+                "Wait for its rail's word; until then the money stays held.",
+            )
 
     async def _locked(self, tx: Tx, tenant: str, payment_id: UUID) -> PaymentRow:
         row = (await self._store.lock(tx, tenant, [payment_id])).get(payment_id)

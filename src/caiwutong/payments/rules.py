@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from caiwutong.kernel.clock import china_date, china_midnight
 from caiwutong.kernel.errors import Refusal
 from caiwutong.kernel.money import check_amount
-from caiwutong.kernel.order import PaymentOrder, canonical_order
+from caiwutong.kernel.order import PaymentOrder, Priority, canonical_order
+from caiwutong.payments.model import PaymentRow, Task, Work
+from caiwutong.payments.ports import OwnAccount
 from caiwutong.rails.contract import Attempt
 
 HOLD_OUTLIVES = timedelta(days=7)
@@ -127,9 +130,44 @@ def _check_day(order: PaymentOrder, now: datetime) -> Refusal | None:
     return None
 
 
+def account_unfit(account: OwnAccount | None, account_id: UUID, currency: str) -> Refusal | None:
+    """Why this account of ours may not pay now, or None."""
+    if account is None:
+        return Refusal(
+            "bank_account.not_found",
+            f"There is no bank account {account_id}.",
+            "List your bank accounts and name one of them.",
+        )
+    masked = f"…{account.account[-4:]}"
+    if account.state != "active":
+        return Refusal(
+            "bank_account.not_active",
+            f"Bank account {masked} is {account.state}.",
+            "Pay from another account, or have this one put back to use.",
+        )
+    if not account.outward:
+        return Refusal(
+            "bank_account.no_outward",
+            f"Bank account {masked} may not make outward payments.",
+            "Pay from another account, or have outward payment allowed.",
+        )
+    if account.currency != currency:
+        return Refusal(
+            "bank_account.other_currency",
+            f"Bank account {masked} is kept in {account.currency}, not {currency}.",
+            "Name an account of the same currency.",
+        )
+    return None
+
+
 def due_at(execute_on: date | None, now: datetime) -> datetime:
     """When an authorised order goes out: now, or the first moment of its day in China."""
     return now if execute_on is None else max(now, china_midnight(execute_on))
+
+
+def work_of(row: PaymentRow, task: Task, due: datetime) -> Work:
+    """A due act for this payment, at the payment's own priority."""
+    return Work(row.payment_id, task, due, urgent=row.priority is Priority.URGENT)
 
 
 def next_ask(now: datetime, tries: int) -> datetime:

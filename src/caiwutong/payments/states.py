@@ -7,6 +7,14 @@ works, then one of four ends: *completed* (完成) on irrevocable evidence, *rej
 definite no, *reversed* (撤销) when taken back before netting, *cancelled* (已作废) when it never
 left the house. Doubt (结果待确认) is a state, not an end: we ask until the rail knows.
 
+A definite no that is only the channel's (a limit, an outage, the hour) sends the payment back to
+*validated* under the same hold, for another attempt over another channel (*reroute*). While in
+doubt only two people's signed decision does so (*switch*); then the first attempt may still have
+moved the money, so the payment cannot end as unpaid before the rail has spoken of it: it falls back
+into doubt. Should the rail confess later that an attempt was executed after all (*late yes*), the
+payment completes by it where nothing else is under way; where a second attempt is, people are
+alarmed, and nothing is posted twice.
+
 An end is never overwritten. What arrives later is recorded beside it: a return (退汇) is a linked
 inflow, and a contradiction (a *no* after a *yes*) raises an alarm and waits for the statement.
 
@@ -70,6 +78,16 @@ class Event(StrEnum):
     EXPORT = "export"
     NOT_UPLOADED = "not_uploaded"
     DISPATCH = "dispatch"
+    WAIT = "wait"
+    """No channel is open yet: its work is due again when one opens."""
+    REROUTE = "reroute"
+    """改道: the channel said no, another one may carry it."""
+    SWITCH = "switch"
+    """Two people decided to leave an attempt that is in doubt."""
+    FALL_BACK = "fall_back"
+    """No other channel is left, and an attempt that people left is still in doubt."""
+    LATE_YES = "late_yes"
+    """An attempt taken for over was executed after all."""
     ACCEPTED = "accepted"
     NETTED = "netted"
     SETTLED = "settled"
@@ -106,7 +124,8 @@ class Precondition(StrEnum):
     NO_OPEN_ATTEMPT = "no_open_attempt"
     """No earlier attempt could still move the money."""
     TWO_DECIDED = "two_decided"
-    """Two different people signed that the bank never got the row."""
+    """Two different people signed: that the bank never got the row, or for leaving this very
+    attempt in doubt."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -139,6 +158,26 @@ _OURS: dict[tuple[State, Event], Step] = {
     (_S.VALIDATED, _E.DISPATCH): Step(
         _S.SUBMITTED, (_F.ASK_LATER,), (_P.HELD, _P.AUTHORISED, _P.NO_OPEN_ATTEMPT)
     ),
+    (_S.VALIDATED, _E.WAIT): Step(_S.VALIDATED, (_F.SEND,), (_P.HELD, _P.AUTHORISED)),
+    (_S.VALIDATED, _E.FALL_BACK): Step(_S.IN_DOUBT, (_F.ASK_LATER,)),
+    (_S.VALIDATED, _E.LATE_YES): Step(_S.COMPLETED, (_F.POST,)),
+}
+
+_AWAY = (_S.SUBMITTED, _S.CLEARING, _S.IN_DOUBT, _S.AWAITING_BANK_PAGE)
+"""An attempt is open."""
+
+_ANOTHER_WAY: dict[tuple[State, Event], Step] = {
+    key: step
+    for state in _AWAY
+    for key, step in {
+        (state, _E.REROUTE): Step(
+            _S.VALIDATED, (_F.SEND,), (_P.HELD, _P.AUTHORISED, _P.NO_OPEN_ATTEMPT)
+        ),
+        (state, _E.SWITCH): Step(_S.VALIDATED, (_F.SEND,), (_P.HELD, _P.TWO_DECIDED)),
+        (state, _E.FALL_BACK): Step(_S.IN_DOUBT, (_F.ASK_LATER,)),
+        (state, _E.LATE_YES): Step(state, (_F.ALARM,)),
+    }.items()
+    if key[1] is not _E.SWITCH or state in (_S.SUBMITTED, _S.IN_DOUBT)
 }
 
 _RAILS_WORD: dict[Event, Step] = {
@@ -152,23 +191,24 @@ _RAILS_WORD: dict[Event, Step] = {
 }
 """What the rail can say while the money may move at any moment."""
 
-_AFTER_THE_END: dict[tuple[State, Event], Step] = {
-    (_S.COMPLETED, _E.RETURNED): Step(_S.COMPLETED, (_F.TAKE_BACK,)),
-    (_S.COMPLETED, _E.REJECTED): Step(_S.COMPLETED, (_F.ALARM,)),
-    (_S.COMPLETED, _E.REVOKED): Step(_S.COMPLETED, (_F.ALARM,)),
-} | {
-    (state, event): Step(state, (_F.ALARM,))
-    for state in (_S.REJECTED, _S.CANCELLED, _S.REVERSED)
-    for event in (_E.NETTED, _E.SETTLED, _E.RETURNED)
-}
+_AFTER_THE_END: dict[tuple[State, Event], Step] = (
+    {
+        (_S.COMPLETED, _E.RETURNED): Step(_S.COMPLETED, (_F.TAKE_BACK,)),
+        (_S.COMPLETED, _E.REJECTED): Step(_S.COMPLETED, (_F.ALARM,)),
+        (_S.COMPLETED, _E.REVOKED): Step(_S.COMPLETED, (_F.ALARM,)),
+    }
+    | {
+        (state, event): Step(state, (_F.ALARM,))
+        for state in (_S.REJECTED, _S.CANCELLED, _S.REVERSED)
+        for event in (_E.NETTED, _E.SETTLED, _E.RETURNED)
+    }
+    | {(state, _E.LATE_YES): Step(state, (_F.ALARM,)) for state in State if state in TERMINAL}
+)
 
 TABLE: dict[tuple[State, Event], Step] = (
     _OURS
-    | {
-        (state, event): step
-        for state in (_S.SUBMITTED, _S.CLEARING, _S.IN_DOUBT, _S.AWAITING_BANK_PAGE)
-        for event, step in _RAILS_WORD.items()
-    }
+    | _ANOTHER_WAY
+    | {(state, event): step for state in _AWAY for event, step in _RAILS_WORD.items()}
     | _AFTER_THE_END
 )
 

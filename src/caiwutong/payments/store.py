@@ -24,7 +24,7 @@ _refs_decoder = msgspec.json.Decoder(References)
 _no_refs = _refs_encoder.encode(References())
 
 _KEY = ("tenant", "key_hash", "digest", "payment_id")
-_WORK = ("tenant", "payment_id", "task", "due_at", "tries")
+_WORK = ("tenant", "payment_id", "task", "due_at", "tries", "urgent")
 _PAYMENT = (
     "tenant", "payment_id", "direction", "bank_account_id", "ledger_account_id",
     "counter_account_id", "amount_fen", "currency", "priority", "execute_on", "channel",
@@ -106,7 +106,15 @@ class PaymentStore(Protocol):
         self, tx: Tx, tenant: str, ids: Collection[UUID]
     ) -> dict[UUID, list[AttemptRow]]: ...
 
+    async def payment_of(self, tx: Tx, tenant: str, attempt_id: UUID) -> UUID | None:
+        """Which payment an attempt is of."""
+        ...
+
     async def close_attempts(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None: ...
+
+    async def note_later(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        """Keep what a rail said of closed attempts afterwards."""
+        ...
 
     async def put_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None: ...
 
@@ -114,13 +122,20 @@ class PaymentStore(Protocol):
 
     async def claim_work(
         self, tx: Tx, tenant: str, task: Task, now: datetime, limit: int, lease: datetime
-    ) -> list[Work]: ...
+    ) -> list[Work]:
+        """Take up to ``limit`` due works, urgent ones first, until ``lease``; and on top up to a
+        tenth of that which is not urgent, however much is."""
+        ...
 
     async def finish_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None:
         """Move claimed work to its next due time; a lost fence changes nothing."""
         ...
 
     async def next_due(self, tx: Tx, tenant: str, task: Task) -> datetime | None: ...
+
+    async def due_up_to(self, tx: Tx, tenant: str, task: Task, now: datetime, most: int) -> int:
+        """How much work is due now; counted no further than ``most``."""
+        ...
 
     async def backlog(self, tx: Tx, tenant: str) -> dict[Task, tuple[int, datetime]]:
         """Per task: how much waits, and since when."""
@@ -170,7 +185,7 @@ class PostgresPaymentStore:
         await pg(tx).copy_records(
             "payment_work",
             _WORK,
-            [(tenant, w.payment_id, w.task, w.due_at, w.tries) for w in work],
+            [(tenant, w.payment_id, w.task, w.due_at, w.tries, w.urgent) for w in work],
         )
 
     async def states_of(
@@ -192,12 +207,12 @@ class PostgresPaymentStore:
             (
                 r.payment_id, r.state.value, r.version, r.state_at, r.authorised_by,
                 r.reason_code, r.reason, r.rail, r.reference, r.attempts, r.completed_at,
-                r.settled_at, r.returned_at,
+                r.settled_at, r.returned_at, r.alarm,
             )
             for r in rows
         ]  # fmt: skip
         if values:
-            await pg(tx).execute(_sql["update_payments"], tenant, *columns(values, 13))
+            await pg(tx).execute(_sql["update_payments"], tenant, *columns(values, 14))
 
     async def insert_attempts(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
         values = [
@@ -224,15 +239,23 @@ class PostgresPaymentStore:
             found[row["payment_id"]].append(_attempt(row))
         return found
 
+    async def payment_of(self, tx: Tx, tenant: str, attempt_id: UUID) -> UUID | None:
+        return await pg(tx).value(_sql["payment_of"], tenant, attempt_id)
+
     async def close_attempts(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
         values = [(a.attempt_id, a.outcome, a.code, a.closed_at) for a in attempts]
         if values:
             await pg(tx).execute(_sql["close_attempts"], tenant, *columns(values, 4))
 
-    async def put_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None:
-        values = [(w.payment_id, w.task.value, w.due_at, w.tries) for w in work]
+    async def note_later(self, tx: Tx, tenant: str, attempts: Sequence[AttemptRow]) -> None:
+        values = [(a.attempt_id, a.later, a.later_code, a.later_at) for a in attempts]
         if values:
-            await pg(tx).execute(_sql["put_work"], tenant, *columns(values, 4))
+            await pg(tx).execute(_sql["note_later"], tenant, *columns(values, 4))
+
+    async def put_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None:
+        values = [(w.payment_id, w.task.value, w.due_at, w.tries, w.urgent) for w in work]
+        if values:
+            await pg(tx).execute(_sql["put_work"], tenant, *columns(values, 5))
 
     async def drop_work(self, tx: Tx, tenant: str, done: Collection[tuple[UUID, Task]]) -> None:
         values = sorted((payment_id, task.value) for payment_id, task in done)
@@ -243,7 +266,7 @@ class PostgresPaymentStore:
         self, tx: Tx, tenant: str, task: Task, now: datetime, limit: int, lease: datetime
     ) -> list[Work]:
         rows = await pg(tx).fetch(_sql["claim_work"], tenant, task.value, now, limit, lease)
-        return [Work(r[0], task, r[1], r[2], r[3]) for r in rows]
+        return [Work(r[0], task, r[1], r[2], r[3], r[4]) for r in rows]
 
     async def finish_work(self, tx: Tx, tenant: str, work: Sequence[Work]) -> None:
         values = [(w.payment_id, w.task.value, w.fence, w.due_at) for w in work]
@@ -252,6 +275,9 @@ class PostgresPaymentStore:
 
     async def next_due(self, tx: Tx, tenant: str, task: Task) -> datetime | None:
         return await pg(tx).value(_sql["next_due"], tenant, task.value)
+
+    async def due_up_to(self, tx: Tx, tenant: str, task: Task, now: datetime, most: int) -> int:
+        return await pg(tx).value(_sql["due_up_to"], tenant, task.value, now, most)
 
     async def backlog(self, tx: Tx, tenant: str) -> dict[Task, tuple[int, datetime]]:
         rows = await pg(tx).fetch(_sql["backlog"], tenant)

@@ -18,7 +18,7 @@ SELECT payment_id, direction, bank_account_id, ledger_account_id, counter_accoun
        amount_fen, currency, priority, execute_on, channel, payee_sealed, payee_index,
        payee_last4, purpose, remark, refs, caller, actor, key, digest, import_id, created_at,
        state, version, state_at, authorised_by, reason_code, reason, rail, reference, attempts,
-       completed_at, settled_at, returned_at
+       completed_at, settled_at, returned_at, alarm
 FROM payments
 WHERE tenant = $1 AND payment_id = ANY ($2::uuid[])
 ORDER BY payment_id
@@ -29,7 +29,7 @@ SELECT payment_id, direction, bank_account_id, ledger_account_id, counter_accoun
        amount_fen, currency, priority, execute_on, channel, payee_sealed, payee_index,
        payee_last4, purpose, remark, refs, caller, actor, key, digest, import_id, created_at,
        state, version, state_at, authorised_by, reason_code, reason, rail, reference, attempts,
-       completed_at, settled_at, returned_at
+       completed_at, settled_at, returned_at, alarm
 FROM payments
 WHERE tenant = $1 AND payment_id = $2;
 
@@ -39,12 +39,12 @@ UPDATE payments p
 SET state = n.state, version = n.version, state_at = n.state_at, authorised_by = n.authorised_by,
     reason_code = n.reason_code, reason = n.reason, rail = n.rail, reference = n.reference,
     attempts = n.attempts, completed_at = n.completed_at, settled_at = n.settled_at,
-    returned_at = n.returned_at
+    returned_at = n.returned_at, alarm = n.alarm
 FROM unnest($2::uuid[], $3::text[], $4::int[], $5::timestamptz[], $6::text[], $7::text[],
             $8::text[], $9::text[], $10::text[], $11::int[], $12::timestamptz[],
-            $13::timestamptz[], $14::timestamptz[])
+            $13::timestamptz[], $14::timestamptz[], $15::text[])
      AS n (payment_id, state, version, state_at, authorised_by, reason_code, reason, rail,
-           reference, attempts, completed_at, settled_at, returned_at)
+           reference, attempts, completed_at, settled_at, returned_at, alarm)
 WHERE p.tenant = $1 AND p.payment_id = n.payment_id;
 
 -- name: insert_attempts
@@ -56,16 +56,19 @@ SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text
 -- name: attempts_by_reference
 -- No lock: the payment's row is the lock.
 SELECT attempt_id, payment_id, number, rail, reference, route, created_at, valid_until, outcome,
-       code, closed_at
+       code, closed_at, later, later_code, later_at
 FROM payment_attempts
 WHERE tenant = $1 AND rail = $2 AND reference = ANY ($3::text[]);
 
 -- name: attempts_of
 SELECT attempt_id, payment_id, number, rail, reference, route, created_at, valid_until, outcome,
-       code, closed_at
+       code, closed_at, later, later_code, later_at
 FROM payment_attempts
 WHERE tenant = $1 AND payment_id = ANY ($2::uuid[])
 ORDER BY payment_id, number;
+
+-- name: payment_of
+SELECT payment_id FROM payment_attempts WHERE tenant = $1 AND attempt_id = $2;
 
 -- name: close_attempts
 UPDATE payment_attempts a
@@ -74,15 +77,24 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
      AS n (attempt_id, outcome, code, closed_at)
 WHERE a.tenant = $1 AND a.attempt_id = n.attempt_id;
 
+-- name: note_later
+-- What the rail said of an attempt after it was closed.
+UPDATE payment_attempts a
+SET later = n.later, later_code = n.later_code, later_at = n.later_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+     AS n (attempt_id, later, later_code, later_at)
+WHERE a.tenant = $1 AND a.attempt_id = n.attempt_id;
+
 -- name: put_work
 -- In payment order, so that two batches wait for each other and never deadlock.
-INSERT INTO payment_work (tenant, payment_id, task, due_at, tries)
-SELECT $1, w.payment_id, w.task, w.due_at, w.tries
-FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int[])
-     AS w (payment_id, task, due_at, tries)
+INSERT INTO payment_work (tenant, payment_id, task, due_at, tries, urgent)
+SELECT $1, w.payment_id, w.task, w.due_at, w.tries, w.urgent
+FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int[], $6::boolean[])
+     AS w (payment_id, task, due_at, tries, urgent)
 ORDER BY w.payment_id
 ON CONFLICT (tenant, payment_id, task) DO UPDATE
-SET due_at = excluded.due_at, tries = excluded.tries, fence = payment_work.fence + 1;
+SET due_at = excluded.due_at, tries = excluded.tries, urgent = excluded.urgent,
+    fence = payment_work.fence + 1;
 
 -- name: drop_work
 DELETE FROM payment_work w
@@ -90,20 +102,29 @@ USING unnest($2::uuid[], $3::text[]) AS n (payment_id, task)
 WHERE w.tenant = $1 AND w.payment_id = n.payment_id AND w.task = n.task;
 
 -- name: claim_work
--- Oldest first; rows another worker holds are skipped. The new due_at is the lease: if the worker
--- dies, the work is due again then. MATERIALIZED: as a plain subquery a nested loop may run it again
--- for each row, and then more than the limit is claimed.
-WITH due AS MATERIALIZED (
+-- Urgent first, then oldest first; rows another worker holds are skipped. A tenth of a round is kept
+-- for what is not urgent, so that a flood of urgent work starves nobody. The new due_at is the
+-- lease: if the worker dies, the work is due again then. MATERIALIZED: as a plain subquery a nested
+-- loop may run it again for each row, and then more than the limit is claimed.
+WITH urgent AS MATERIALIZED (
       SELECT payment_id FROM payment_work
-      WHERE tenant = $1 AND task = $2 AND due_at <= $3
+      WHERE tenant = $1 AND task = $2 AND urgent AND due_at <= $3
       ORDER BY due_at
       LIMIT $4
-      FOR UPDATE SKIP LOCKED)
+      FOR UPDATE SKIP LOCKED),
+     normal AS MATERIALIZED (
+      SELECT payment_id FROM payment_work
+      WHERE tenant = $1 AND task = $2 AND NOT urgent AND due_at <= $3
+      ORDER BY due_at
+      LIMIT greatest($4 - (SELECT count(*) FROM urgent), $4 / 10)
+      FOR UPDATE SKIP LOCKED),
+     due AS MATERIALIZED (
+      SELECT payment_id FROM urgent UNION ALL SELECT payment_id FROM normal)
 UPDATE payment_work w
 SET due_at = $5, tries = w.tries + 1, fence = w.fence + 1
 FROM due
 WHERE w.tenant = $1 AND w.task = $2 AND w.payment_id = due.payment_id
-RETURNING w.payment_id, w.due_at, w.tries, w.fence;
+RETURNING w.payment_id, w.due_at, w.tries, w.fence, w.urgent;
 
 -- name: finish_work
 -- Only the claim that still holds the fence may move the work on.
@@ -114,7 +135,16 @@ FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[])
 WHERE w.tenant = $1 AND w.payment_id = n.payment_id AND w.task = n.task AND w.fence = n.fence;
 
 -- name: next_due
-SELECT min(due_at) FROM payment_work WHERE tenant = $1 AND task = $2;
+SELECT least(
+    (SELECT min(due_at) FROM payment_work WHERE tenant = $1 AND task = $2 AND urgent),
+    (SELECT min(due_at) FROM payment_work WHERE tenant = $1 AND task = $2 AND NOT urgent));
+
+-- name: due_up_to
+-- How much is due, counted no further than asked: the question stays cheap when much is.
+SELECT count(*) FROM (
+    SELECT FROM payment_work
+    WHERE tenant = $1 AND task = $2 AND urgent = ANY ('{true,false}') AND due_at <= $3
+    LIMIT $4) AS counted;
 
 -- name: backlog
 SELECT task, count(*), min(due_at) FROM payment_work WHERE tenant = $1 GROUP BY task;
@@ -128,7 +158,7 @@ SELECT payment_id, direction, bank_account_id, ledger_account_id, counter_accoun
        amount_fen, currency, priority, execute_on, channel, payee_sealed, payee_index,
        payee_last4, purpose, remark, refs, caller, actor, key, digest, import_id, created_at,
        state, version, state_at, authorised_by, reason_code, reason, rail, reference, attempts,
-       completed_at, settled_at, returned_at
+       completed_at, settled_at, returned_at, alarm
 FROM payments
 WHERE tenant = $1
   AND payment_id < $2

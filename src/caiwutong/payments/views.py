@@ -31,6 +31,10 @@ class AttemptView(msgspec.Struct, frozen=True):
     code: str
     closed_at: datetime | None
     route: msgspec.Raw
+    later: str = ""
+    """What the rail said of it after it was closed."""
+    later_code: str = ""
+    later_at: datetime | None = None
 
 
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +65,8 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     authorised_by: str
     reason_code: str
     reason: str
+    alarm: str
+    """A rail contradicted itself about this payment: what people must look at; else empty."""
     created_at: datetime
     state_at: datetime
     completed_at: datetime | None
@@ -147,6 +153,7 @@ class Views:
             authorised_by=row.authorised_by,
             reason_code=row.reason_code,
             reason=row.reason,
+            alarm=row.alarm,
             created_at=row.created_at,
             state_at=row.state_at,
             completed_at=row.completed_at,
@@ -233,5 +240,5 @@ class Views:
 def _attempt(a: AttemptRow) -> AttemptView:
     return AttemptView(
         a.number, a.rail, a.reference, a.created_at, a.outcome, a.code, a.closed_at,
-        msgspec.Raw(a.route),
+        msgspec.Raw(a.route), a.later, a.later_code, a.later_at,
     )  # fmt: skip

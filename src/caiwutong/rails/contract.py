@@ -91,6 +91,9 @@ class Attempt(msgspec.Struct, frozen=True):
     priority: Priority = Priority.NORMAL
     purpose: str = ""
     remark: str = ""
+    flag: str = ""
+    """For ``bank_direct``, the clearing channel the bank is asked to use: ``hvps``, ``beps``,
+    ``ibps`` or ``book`` (inside the bank). Empty leaves it to the bank."""
 
 
 class RailMessage(msgspec.Struct, frozen=True):

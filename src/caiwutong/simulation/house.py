@@ -21,11 +21,13 @@ from caiwutong.identity.service import Identity
 from caiwutong.kernel.clock import Clock, Randomness
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
-from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments.courier import Courier
+from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
+from caiwutong.payments.routes import FirstThatCan
 from caiwutong.payments.settlement import Settlement
 from caiwutong.rails.contract import Rail
 from caiwutong.simulation.stores import Stores
@@ -100,7 +102,8 @@ class House:
         )  # fmt: skip
         self.dispatch = parts.dispatch(
             database=database, store=stores.payments, ledger=self.ledger, accounts=self.accounts,
-            log=self.audit, seal=vault, rails=rails, courier=courier, clock=clock, ids=ids,
+            log=self.audit, seal=vault, rails=rails, router=FirstThatCan(rails), courier=courier,
+            clock=clock, ids=ids,
         )  # fmt: skip
         self.recovery = Recovery(
             database=database, store=stores.payments, accounts=self.accounts, seal=vault,

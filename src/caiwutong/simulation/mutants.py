@@ -23,8 +23,9 @@ from caiwutong.kernel.ids import derived
 from caiwutong.ledger.model import Operation, Outcome, Post, Transfer
 from caiwutong.ledger.rules import apply
 from caiwutong.ledger.service import Ledger
-from caiwutong.payments import dispatch, rules, settlement
-from caiwutong.payments.dispatch import Courier, Dispatch
+from caiwutong.payments import courier, rules, settlement
+from caiwutong.payments.courier import Courier
+from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.intake import Intake
 from caiwutong.payments.model import Answer, PaymentRow, Submission, Task
 from caiwutong.payments.states import TERMINAL, Effect, Event, State, Step, follow
@@ -261,7 +262,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "blind_resend": Mutant(Parts(courier=_BlindResend), "paid_once"),
     "timeout_is_failed": Mutant(
-        Parts(patches=((dispatch, "silence", _silence_is_no),)), "the_end_is_the_banks"
+        Parts(patches=((courier, "silence", _silence_is_no),)), "the_end_is_the_banks"
     ),
     "unknown_is_failed": Mutant(
         Parts(patches=((rules, "judge_unknown", _unknown_is_no),)), "the_end_is_the_banks"
