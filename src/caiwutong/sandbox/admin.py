@@ -96,7 +96,7 @@ class Admin:
             ("PUT", "/admin/faults"): self._put_faults,
             ("POST", "/admin/faults/rules"): self._add_rule,
             ("POST", "/admin/heal"): self._heal,
-            ("POST", "/admin/net"): lambda query, body: {"netted": self._network.net()},
+            ("POST", "/admin/net"): lambda query, body: {"netted": self._network.net_all()},
             ("POST", "/admin/clear"): lambda query, body: {"settled": self._network.clear()},
             ("POST", "/admin/returns"): self._return,
             ("POST", "/admin/incoming"): self._incoming,

@@ -334,6 +334,11 @@ class Centre:
         """Each bank's net debt to the others since the last clearing, in fen; sums to zero."""
         return {b: int(n) for b, n in self._db.execute("SELECT bank, net_fen FROM positions")}
 
+    def waiting_systems(self) -> list[str]:
+        """The systems in which confirmed transfers wait for a netting round."""
+        rows = self._db.execute("SELECT DISTINCT system FROM transfers WHERE status = 'PR10'")
+        return [str(system) for (system,) in rows]
+
     def exposure_fen(self, bank: str, system: str) -> int:
         """What this bank owes the others through one system and has not settled: everything of
         its customers under way, and what is netted, less what is netted in its favour."""

@@ -122,7 +122,7 @@ class SandboxClient:
         return self._call("POST", "heal", wish)
 
     def net(self) -> int:
-        """Close a netting round now; how many transfers became final."""
+        """Close a netting round of every system now; how many transfers became final."""
         return int(self._call("POST", "net")["netted"])
 
     def clear(self) -> int:

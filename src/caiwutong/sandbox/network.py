@@ -284,6 +284,10 @@ class Network:
         self.close_round(transfers)
         return len(transfers)
 
+    def net_all(self) -> int:
+        """Close a round of every system in which something waits; gives how many transfers."""
+        return sum(self.net(system) for system in self.centre.waiting_systems())
+
     def close_round(self, transfers: list[Transfer]) -> None:
         """The banks have booked: tell everyone. What is told and that the round is done become
         durable together; a kill before that tells it again, never not at all."""

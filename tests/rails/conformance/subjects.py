@@ -8,4 +8,5 @@ from tests.rails.conformance.sandboxed import NO_PAPERS, Factory, sandboxed
 SUBJECTS: dict[str, Factory] = {
     "bank_direct/cmb": sandboxed("bank_direct", style="cmb"),
     "ibps": sandboxed("ibps", lacks=NO_PAPERS),
+    "beps": sandboxed("beps", lacks=NO_PAPERS),
 }
