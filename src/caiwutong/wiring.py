@@ -6,7 +6,7 @@ Nothing below knows this file. What contexts need of each other beyond the layer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -298,20 +298,41 @@ def _wire_payments(
     )
 
 
+REPORTS_AT_ONCE = 2_000
+"""A transaction of this many reports takes about as long as a caller should wait for another."""
+
+
+def _up_to(
+    most: int, groups: Sequence[Sequence[RailReport]]
+) -> Iterator[list[Sequence[RailReport]]]:
+    """The groups in order, as many together as hold at most so many reports; never none."""
+    together: list[Sequence[RailReport]] = []
+    size = 0
+    for group in groups:
+        if together and size + len(group) > most:
+            yield together
+            together, size = [], 0
+        together.append(group)
+        size += len(group)
+    yield together
+
+
 def gathered(
     settlement: Settlement,
 ) -> Settle:
-    """Settlement whose callers of one moment share a transaction."""
+    """Settlement whose callers of one moment share a transaction, up to ``REPORTS_AT_ONCE``. What
+    one caller brings, all outcomes of a batch, is never torn apart."""
     gatherers: dict[str, Gatherer[Sequence[RailReport], Sequence[Applied]]] = {}
 
     async def work(tenant: str, groups: Sequence[Sequence[RailReport]]) -> list[Sequence[Applied]]:
-        flat = [report for group in groups for report in group]
-        applied = await settlement.apply_many(tenant, flat)
         parts: list[Sequence[Applied]] = []
-        at = 0
-        for group in groups:
-            parts.append(applied[at : at + len(group)])
-            at += len(group)
+        for together in _up_to(REPORTS_AT_ONCE, groups):
+            flat = [report for group in together for report in group]
+            applied = await settlement.apply_many(tenant, flat)
+            at = 0
+            for group in together:
+                parts.append(applied[at : at + len(group)])
+                at += len(group)
         return parts
 
     async def settle(tenant: str, reports: Sequence[RailReport]) -> Sequence[Applied]:

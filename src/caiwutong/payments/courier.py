@@ -104,27 +104,25 @@ class Courier:
 
 def _encode(rail: Rail, attempts: list[Attempt]) -> tuple[list[RailMessage], list[RailReport]]:
     """The messages, and a definite *no* for each attempt the rail cannot put into words: it never
-    left the house."""
+    left the house. Halving finds it, so that a batched rail still sends the others in batches."""
     try:
         return rail.encode_many(attempts), []
-    except Refused:
-        messages: list[RailMessage] = []
-        unfit: list[RailReport] = []
-    for attempt in attempts:
-        try:
-            messages += rail.encode_many([attempt])
-        except Refused as error:
-            unfit.append(
-                RailReport(
-                    ReportKind.REJECTED,
-                    rail.name,
-                    attempt.reference,
-                    error.code,
-                    attempt.created_at,
-                    error.detail,
-                )
+    except Refused as error:
+        if len(attempts) == 1:
+            (alone,) = attempts
+            no = RailReport(
+                ReportKind.REJECTED,
+                rail.name,
+                alone.reference,
+                error.code,
+                alone.created_at,
+                error.detail,
             )
-    return messages, unfit
+            return [], [no]
+    middle = len(attempts) // 2
+    messages, unfit = _encode(rail, attempts[:middle])
+    more, more_unfit = _encode(rail, attempts[middle:])
+    return messages + more, unfit + more_unfit
 
 
 def build_attempt(
