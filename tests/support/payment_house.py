@@ -140,8 +140,13 @@ class House:
         *,
         memory: bool,
         modes: tuple[str, ...] = ("ibps",),
+        rails: dict[str, Any] | None = None,
+        own: dict[str, Any] | None = None,
     ) -> None:
+        """``rails`` instead of those that do what a test tells them; ``own`` says what is
+        different about the account that pays."""
         self.database, self.clock, self.modes = database, clock, modes
+        self._own = own or {}
         randomness = SystemRandomness()
         self.ids = Ids(clock, randomness)
         self.tenant = f"t{self.ids.new().hex[-12:]}"
@@ -167,7 +172,7 @@ class House:
             else PostgresPaymentStore()
         )
         self.rail, self.other = TestRail(clock), TestRail(clock, "bank_direct")
-        rails = {"ibps": self.rail, "bank_direct": self.other}
+        rails = rails or {"ibps": self.rail, "bank_direct": self.other}
         shared: dict[str, Any] = {"database": database, "store": self.store, "clock": clock}
         books: dict[str, Any] = {"ledger": self.ledger, "log": self.audit, "ids": self.ids}
         self.settlement = Settlement(**shared, **books)
@@ -210,13 +215,16 @@ class House:
                 tx,
                 self.tenant,
                 NewBankAccount(
-                    member_unit_id=unit.member_unit_id,
-                    name="示例有限公司",
-                    account="6000100020003",
-                    bank_code=SPONSOR,
-                    bank_name="示例财务公司",
-                    access_modes=self.modes,
-                    opening_balance_fen=OPENING,
+                    **{
+                        "member_unit_id": unit.member_unit_id,
+                        "name": "示例有限公司",
+                        "account": "6000100020003",
+                        "bank_code": SPONSOR,
+                        "bank_name": "示例财务公司",
+                        "access_modes": self.modes,
+                        "opening_balance_fen": OPENING,
+                        **self._own,
+                    }
                 ),
             )
             for name in ("张敏", "王强", "赵磊"):
