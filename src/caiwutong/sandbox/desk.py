@@ -73,6 +73,15 @@ class Desk:
         lines = self._book.lines_within(account.account, after, *days, size + 1)
         return lines[:size], len(lines) > size
 
+    def numbered(
+        self, account: Account, skip: int, first: date, last: date, size: int
+    ) -> tuple[list[Line], int]:
+        """Lines of these days after so many of them, and how many these days have altogether."""
+        days = (first.isoformat(), last.isoformat())
+        before = self._book.count_lines(account.account, "", _day_before(first))
+        lines = self._book.lines_within(account.account, before + skip, *days, size)
+        return lines, self._book.count_lines(account.account, *days)
+
     def returned(self, first: date, last: date, account: str = "") -> list[PaymentRequest]:
         """Payments that came back on these days: of this account, or of all."""
         found = self._register.returned_between(f"{first:%Y%m%d}", f"{last:%Y%m%d}")
@@ -91,6 +100,10 @@ class Desk:
         check = sm3(identity.encode()).hex()[:12].upper()
         document = receipt_pdf(self._book.name, account, line, check)
         return Slip(line, check, f"{line.day.replace('-', '')}{check}", document)
+
+
+def _day_before(day: date) -> str:
+    return (day - timedelta(days=1)).isoformat()
 
 
 def line_id(line: Line) -> str:

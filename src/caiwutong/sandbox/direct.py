@@ -30,6 +30,7 @@ from caiwutong.sandbox.requests import (
     CAME_BACK,
     FAILED,
     FIN,
+    MAN,
     NTE,
     PAID,
     Order,
@@ -96,6 +97,15 @@ class DirectBank(ABC):
     def money_came_notice(self, account: Account, line: Line, transfer: Transfer) -> bytes | None:
         """What is told when money came in on an account of the group."""
         return None
+
+    def clerk_s(self, order: Order) -> float:
+        """Business seconds for which a clerk keeps this order before it is executed (落地); 0 for
+        one that no clerk sees."""
+        return 0.0
+
+    def payee_bank_of(self, order: Order) -> str:
+        """联行号 of the bank the money goes to, as far as the bank can tell."""
+        return self.code if order.inside else order.payee_bank_code
 
     def check_order(self, order: Order) -> None:
         """Raise Refused for an order the interface executes under no condition; it then fails."""
@@ -171,8 +181,11 @@ class DirectBank(ABC):
             silent = self.network.faults.strike(
                 FaultKind.SILENT, reference, at, channel=CHANNEL, bank=self.code
             )
+            clerk_s = self.clerk_s(request.order)
             if silent is not None:
                 self.register.step(reference, NTE)
+            elif clerk_s:
+                self.register.step(reference, MAN, due_at=now + clerk_s)
             else:
                 self._execute(request, now)
         else:
@@ -205,7 +218,7 @@ class DirectBank(ABC):
             payer_name=payer.name,
             payee_account=order.payee_account,
             payee_name=order.payee_name,
-            payee_bank=self.code if order.inside else order.payee_bank_code,
+            payee_bank=self.payee_bank_of(order),
             amount_fen=order.amount_fen,
             purpose=clean(order.remark or order.purpose, 120),
         )
@@ -230,6 +243,29 @@ class DirectBank(ABC):
         request = self.register.get(reference)
         assert request is not None
         self._tell(lambda: self.finished_notice(request), reference)
+
+    # -- the clerk's queue (落地)
+
+    def with_the_clerk(self) -> list[PaymentRequest]:
+        """The payments a clerk keeps now, oldest first."""
+        return self.register.in_state(MAN)
+
+    def release(self, reference: str) -> bool:
+        """The clerk lets a payment go on. False when he does not have it."""
+        request = self.register.get(reference)
+        if request is None or request.state != MAN:
+            return False
+        self._execute(request, self.network.clock.now().timestamp())
+        return True
+
+    def refuse(self, reference: str, reason: str) -> bool:
+        """The clerk refuses a payment: it fails, and nothing was debited. False when he does not
+        have it."""
+        request = self.register.get(reference)
+        if request is None or request.state != MAN:
+            return False
+        self._finish(reference, FAILED, clean(reason, 100))
+        return True
 
     # -- Front
 

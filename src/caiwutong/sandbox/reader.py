@@ -145,6 +145,14 @@ class BookReader:
         )
         return [Line(*row) for row in rows]
 
+    def count_lines(self, account: str, first_day: str, last_day: str) -> int:
+        """How many lines these days have (ISO dates in China, both counted)."""
+        rows = self._db.execute(
+            "SELECT count(*) FROM lines WHERE account = ? AND day BETWEEN ? AND ?",
+            (account, first_day, last_day),
+        )
+        return int(rows.fetchone()[0])
+
     def balance_on(self, account: str, day: str) -> int | None:
         """What stood on the account at the end of this day; None before its first line."""
         row = self._db.execute(

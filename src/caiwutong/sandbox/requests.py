@@ -1,9 +1,9 @@
 """A direct bank's register of payment requests: what was asked, and how far it has come.
 
 Kept in the bank's own file beside its books, in words no interface owns. A request is unique by
-its reference; its states walk AUT (received) → NTE (approved) → BNK (being executed) → FIN, and FIN
-carries a flag (S paid, F failed, B came back). ``due_at`` is the business
-moment of the next step, so that a killed process goes on where it stopped.
+its reference; its states walk AUT (received) → NTE (approved) → at some banks MAN (with a clerk) →
+BNK (being executed) → FIN, and FIN carries a flag (S paid, F failed, B came back). ``due_at`` is
+the business moment of the next step, so that a killed process goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from caiwutong.sandbox.books import Book
 
-AUT, NTE, BNK, FIN = "AUT", "NTE", "BNK", "FIN"
+AUT, NTE, MAN, BNK, FIN = "AUT", "NTE", "MAN", "BNK", "FIN"
 PAID, FAILED, CAME_BACK = "S", "F", "B"
 
 _SCHEMA = (
@@ -153,6 +153,11 @@ class Register:
     def due(self, now: float) -> list[PaymentRequest]:
         """Requests whose next step has come."""
         rows = self._book.read("SELECT * FROM orders WHERE due_at <= ? ORDER BY due_at", now)
+        return [PaymentRequest(*row) for row in rows]
+
+    def in_state(self, state: str) -> list[PaymentRequest]:
+        """Requests that stand in this state, in their order."""
+        rows = self._book.read("SELECT * FROM orders WHERE state = ? ORDER BY number", state)
         return [PaymentRequest(*row) for row in rows]
 
     def wake(self, now: float) -> int:
