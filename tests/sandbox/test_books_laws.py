@@ -24,6 +24,7 @@ from caiwutong.sandbox.entries import (
 from caiwutong.sandbox.faults import FaultKind, Faults, Plan, Rule
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.recovery import recover
+from caiwutong.sandbox.styles import STYLES
 from caiwutong.sandbox.world import FeeBand, demo_world
 
 AT = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -253,7 +254,8 @@ def test_the_world_is_the_same_for_the_same_seed_and_has_what_was_promised() -> 
     assert [kinds.count(k) for k in ("state", "joint_stock", "city", "rural")] == [2, 3, 2, 1]
     sponsored = {a.unit for a in WORLD.accounts if "ibps" in a.access_modes}
     assert sponsored == {unit.key for unit in WORLD.units}
-    assert len({a.bank_code for a in WORLD.accounts if "bank_direct" in a.access_modes}) == 3
+    direct = {a.bank_code for a in WORLD.accounts if "bank_direct" in a.access_modes}
+    assert {WORLD.bank(code).style for code in direct} == set(STYLES)
     basic = [a for a in WORLD.accounts if a.nature == "basic"]
     assert len(basic) == len(WORLD.entities)
     numbers = [a.account for a in (*WORLD.accounts, *WORLD.payees)]

@@ -15,6 +15,8 @@ class LinkKeys(msgspec.Struct, frozen=True):
     hub_secret: str
     """The group's SM2 private key, hex: kept so that ``connections.json`` can be written again."""
     sm4: str
+    password: str = ""
+    """The operator's, where the style signs in."""
 
     def __repr__(self) -> str:
         return f"LinkKeys({self.user_id})"

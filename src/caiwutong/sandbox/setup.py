@@ -146,6 +146,7 @@ def _keys(path: Path, world: World, chance: Randomness) -> KeyFile:
                 bank_secret=Sm2PrivateKey.generate(chance).to_hex(),
                 hub_secret=Sm2PrivateKey.generate(chance).to_hex(),
                 sm4=chance.bytes(16).hex(),
+                password=chance.bytes(12).hex(),
             )
             for number, bank in enumerate(direct, 1)
         }

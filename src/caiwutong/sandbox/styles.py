@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.sandbox.direct import DirectBank
+from caiwutong.sandbox.direct_boc import BocBank
 from caiwutong.sandbox.direct_cmb import CmbBank
+from caiwutong.sandbox.direct_pab import PabBank
 from caiwutong.sandbox.links import LinkKeys
 
 
@@ -33,7 +35,28 @@ def _cmb(link: LinkKeys) -> dict[str, Any]:
     }
 
 
+def _boc(link: LinkKeys) -> dict[str, Any]:
+    return {
+        "terminal_id": f"E{link.user_id}",
+        "customer_id": link.user_id,
+        "operator_id": link.user_id,
+        "password": link.password,
+        "signing_key": link.hub_secret,
+        "bank_key": _bank_key(link),
+    }
+
+
+def _pab(link: LinkKeys) -> dict[str, Any]:
+    return {
+        "customer_id": link.user_id,
+        "signing_key": link.hub_secret,
+        "bank_key": _bank_key(link),
+    }
+
+
 STYLES: dict[str, SandboxStyle] = {
     "cmb": SandboxStyle(CmbBank, _cmb),
+    "boc": SandboxStyle(BocBank, _boc),
+    "pab": SandboxStyle(PabBank, _pab),
 }
 """By ``Bank.style`` of the world, which is the ``style`` of the connection."""

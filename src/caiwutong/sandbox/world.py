@@ -154,15 +154,15 @@ _HALF = tuple(FeeBand(band.up_to_fen, band.fee_fen // 2) for band in COUNTER_TAR
 _BANKS: tuple[tuple[str, str, BankKind, str], ...] = (
     ("90730109001", "华东示例集团财务有限公司", BankKind.FINANCE_COMPANY, "ibps"),
     ("10229009101", "国信银行", BankKind.STATE, ""),
-    ("10330109102", "国丰银行", BankKind.STATE, ""),
+    ("10330109102", "国丰银行", BankKind.STATE, "bank_direct"),
     ("30829009201", "浦江银行", BankKind.JOINT_STOCK, "bank_direct"),
     ("30530109202", "兴华银行", BankKind.JOINT_STOCK, "bank_direct"),
     ("31033109203", "远山银行", BankKind.JOINT_STOCK, "bank_direct"),
-    ("31330109301", "临江银行", BankKind.CITY, ""),
+    ("31330109301", "临江银行", BankKind.CITY, "bank_direct"),
     ("31333109302", "海州银行", BankKind.CITY, ""),
     ("40245209401", "沂河农村商业银行", BankKind.RURAL, ""),
 )
-_STYLES: dict[str, str] = {}
+_STYLES: dict[str, str] = {"国丰银行": "boc", "临江银行": "pab"}
 """By name of the bank: the style of its direct interface, where it is not ``cmb``."""
 _CENTRE = "000100000008"
 
@@ -247,9 +247,9 @@ def _own_accounts(
     draw: random.Random, banks: tuple[Bank, ...], units: tuple[MemberUnit, ...]
 ) -> tuple[OwnAccount, ...]:
     """One account at the sponsor for every unit; a second at a direct bank for heads of entities
-    (their basic account) and every third unit."""
+    (their basic account) and every third unit; and a few at each direct bank of another style."""
     sponsor = banks[0]
-    direct = [bank for bank in banks if bank.protocol == "bank_direct"]
+    direct = [bank for bank in banks if bank.protocol == "bank_direct" and bank.style == "cmb"]
     accounts: list[OwnAccount] = []
     seen: set[str] = set()
     for number, unit in enumerate(units):
@@ -283,7 +283,30 @@ def _own_accounts(
                     opening_fen=draw.randrange(40_000_000, 120_000_000) * 100,
                 )
             )
+    others = [bank for bank in banks if bank.protocol == "bank_direct" and bank.style != "cmb"]
+    for bank in others:
+        accounts += _accounts_at(bank, units)
     return tuple(accounts)
+
+
+def _accounts_at(bank: Bank, units: tuple[MemberUnit, ...]) -> list[OwnAccount]:
+    """A general account of every seventh unit, drawn by itself: another bank changes nobody
+    else's."""
+    draw = random.Random(f"caiwutong accounts {bank.code}")
+    return [
+        OwnAccount(
+            account=f"{bank.code[:3]}9{number + 1:03d}{draw.randrange(10**8):08d}",
+            name=unit.name,
+            unit=unit.key,
+            bank_code=bank.code,
+            bank_name=bank.name,
+            nature="general",
+            access_modes=("bank_direct",),
+            opening_fen=draw.randrange(40_000_000, 120_000_000) * 100,
+        )
+        for number, unit in enumerate(units)
+        if number % 7 == int(bank.code[0]) % 7
+    ]
 
 
 def _payees(draw: random.Random, banks: tuple[Bank, ...]) -> tuple[Payee, ...]:

@@ -4,9 +4,16 @@ any function from a folder to an async context of a ``Subject`` for the rest."""
 from __future__ import annotations
 
 from tests.rails.conformance.sandboxed import NO_PAPERS, Factory, sandboxed
+from tests.rails.conformance.subject import Trait
 
 SUBJECTS: dict[str, Factory] = {
+    "bank_direct/boc": sandboxed("bank_direct", style="boc"),
     "bank_direct/cmb": sandboxed("bank_direct", style="cmb"),
+    "bank_direct/pab": sandboxed(
+        "bank_direct",
+        style="pab",
+        lacks={Trait.NOTICES: "the bank posts nothing by itself: only asking tells"},
+    ),
     "ibps": sandboxed("ibps", lacks=NO_PAPERS),
     "beps": sandboxed("beps", lacks=NO_PAPERS),
 }

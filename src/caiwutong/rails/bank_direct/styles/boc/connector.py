@@ -15,6 +15,7 @@ from caiwutong.kernel.clock import china_date
 from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.money import yuan
 from caiwutong.kernel.order import Priority
+from caiwutong.rails.bank_direct import sent
 from caiwutong.rails.bank_direct.contract import UNREADABLE, Receipt, Tools
 from caiwutong.rails.bank_direct.fields import bank_time, months_before
 from caiwutong.rails.bank_direct.styles.boc import accounts as questions
@@ -27,7 +28,14 @@ from caiwutong.rails.bank_direct.styles.boc.reports import (
     reports_of_notice,
     reports_of_pay,
 )
-from caiwutong.rails.bank_direct.words import doubt, silence, unsupported
+from caiwutong.rails.bank_direct.words import (
+    bad,
+    doubt,
+    one_line,
+    printable,
+    silence,
+    unsupported,
+)
 from caiwutong.rails.contract import (
     AccountAtBank,
     Attempt,
@@ -63,30 +71,35 @@ class BocConnector:
         return at + timedelta(seconds=window)
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
-        """Messages of up to fifty orders, unsigned and without a token: both belong to the session
-        in which a message is sent. Raises Refused where a field does not fit."""
+        """Messages of up to fifty orders. Token and signature are put in when a message is sent,
+        because they belong to the session; until then a seal keeps it as it was written. Raises
+        Refused where a field does not fit."""
         orders = [order_of(each, self._profile) for each in attempts]
         step = self._profile.batch_payments
         return [self._message(orders[at : at + step]) for at in range(0, len(orders), step)]
 
     def _message(self, orders: Sequence[m.Order]) -> RailMessage:
-        message_id = f"{orders[0].reference}N{len(orders)}"
+        references = tuple(each.reference for each in orders)
+        message_id = message_id_of(references)
         head = self._link.head(profile.PAY, message_id)
-        body = codec.encode(head, m.PayRequest(orders=tuple(orders)))
-        return RailMessage(message_id, profile.PAY, tuple(o.reference for o in orders), body)
+        document = codec.encode(head, m.PayRequest(orders=tuple(orders)))
+        return RailMessage(message_id, profile.PAY, references, self._link.keep(document))
 
     async def send(self, message: RailMessage) -> bytes:
         """Carry the orders in the session. What comes back is the bank's answer with what was
         asked before it."""
-        raw = await self._link.carry(message.body, message.message_id)
-        return envelope.sent(message.message_id, message.references, raw)
+        document = self._link.kept(message.body)
+        raw = await self._link.carry(document, message.message_id)
+        return sent.joined(message, raw)
 
     def decode(self, raw: bytes) -> list[RailReport]:
         """The reports in an answer (as ``send`` returned it) or in a notice of the bank."""
-        parts = envelope.split_sent(raw)
+        parts = sent.split(raw)
         if parts is None:
             return reports_of_notice(codec.decode(envelope.opened(raw, self._link.keys.verifier)))
         message_id, references, answer = parts
+        if message_id != message_id_of(references):
+            raise bad("other_answer", "The answer belongs to other payments.")
         return reports_of_pay(self._link.read(answer, message_id), references)
 
     def acknowledge(self, raw: bytes) -> bytes:
@@ -155,6 +168,11 @@ class BocConnector:
         return await questions.returned(self._link, account.account, first, last)
 
 
+def message_id_of(references: Sequence[str]) -> str:
+    """``trnid`` of the message that carries these payments: the reference of a single one."""
+    return references[0] if len(references) == 1 else f"Y{sent.number_of(references)}"
+
+
 def order_of(attempt: Attempt, facts: Profile = BOC_B2E) -> m.Order:
     """The order an attempt asks for. Raises Refused for what does not fit: a payee's name is never
     cut, a purpose is."""
@@ -169,18 +187,18 @@ def order_of(attempt: Attempt, facts: Profile = BOC_B2E) -> m.Order:
         payer=m.PayFrom(
             bank=attempt.payer.bank_code,
             account=attempt.payer.account,
-            name=attempt.payer.name,
+            name=printable("payer's name", attempt.payer.name),
         ),
         payee=m.PayTo(
             bank=attempt.payee.bank_code,
             account=attempt.payee.account,
-            name=attempt.payee.name,
-            bank_name=attempt.payee.bank_name[: facts.name_length],
+            name=printable("payee's name", attempt.payee.name),
+            bank_name=one_line(attempt.payee.bank_name, facts.name_length),
         ),
         amount=yuan(attempt.amount_fen, grouped=False),
         currency=facts.currency,
         urgent="1" if attempt.priority is Priority.URGENT else "0",
-        purpose=(attempt.purpose or attempt.remark)[: facts.text_length],
+        purpose=one_line(attempt.purpose or attempt.remark, facts.text_length),
         day=at[:8],
         time=at[8:],
     )

@@ -43,21 +43,3 @@ def opened(raw: bytes, verifier: Verifier) -> bytes:
     document = raw[_LINE + 1 :]
     check_signature(document, raw[len(MARK) : _LINE], verifier)
     return document
-
-
-def sent(message_id: str, references: tuple[str, ...], answer: bytes) -> bytes:
-    """The bank's answer together with what was asked: an answer that refuses a whole request names
-    no payment in it."""
-    return b"?%b %b\n%b" % (message_id.encode(), ",".join(references).encode(), answer)
-
-
-def split_sent(raw: bytes) -> tuple[str, tuple[str, ...], bytes] | None:
-    """The parts of what ``sent`` joined; None for anything else, a notice for example."""
-    line, feed, answer = raw.partition(b"\n")
-    if not feed or not line.startswith(b"?"):
-        return None
-    try:
-        message_id, _, references = line[1:].decode("ascii").partition(" ")
-    except UnicodeDecodeError:
-        return None
-    return message_id, tuple(references.split(",")), answer

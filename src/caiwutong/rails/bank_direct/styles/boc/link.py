@@ -11,6 +11,7 @@ payment waiting behind it was certainly not sent. Read next: ``connector.py``.
 from __future__ import annotations
 
 import asyncio
+import hmac
 
 from caiwutong.crypto.gm import sm3_hmac
 from caiwutong.kernel.errors import Refused
@@ -81,6 +82,24 @@ class Link:
             operator=self.connection.operator_id,
             function=function,
         )
+
+    def keep(self, document: bytes) -> bytes:
+        """An order as it waits to be sent, under a seal of our own key."""
+        return self._seal(document) + b"\n" + document
+
+    def kept(self, body: bytes) -> bytes:
+        """The order in what ``keep`` gave. Raises NotSent where a byte of it was changed since."""
+        seal, _, document = body.partition(b"\n")
+        if not hmac.compare_digest(seal, self._seal(document)):
+            raise NotSent(
+                "bank_direct.order_changed",
+                "The order is not as it was written down; it was not sent.",
+                "Encode the attempt again. If it repeats, look for what changes messages here.",
+            )
+        return document
+
+    def _seal(self, document: bytes) -> bytes:
+        return sm3_hmac(bytes.fromhex(self.connection.signing_key), document).hex().encode()
 
     async def carry(self, document: bytes, message_id: str) -> bytes:
         """Send a document in the session; the bank's frame, not yet believed. Raises NotSent or
