@@ -27,6 +27,9 @@ from caiwutong.audit.store import PostgresAuditStore
 from caiwutong.bank_accounts.payees import Payees
 from caiwutong.bank_accounts.service import BankAccounts
 from caiwutong.bank_accounts.store import PostgresBankAccountStore
+from caiwutong.bank_files.desk import RELEASE, BankFileDesk, open_desk
+from caiwutong.bank_files.service import BankFiles
+from caiwutong.bank_files.store import PostgresBankFileStore
 from caiwutong.db.database import Database, Tx
 from caiwutong.db.postgres import PostgresDatabase
 from caiwutong.engines import EngineUrls
@@ -60,12 +63,20 @@ from caiwutong.payments.switching import Switching
 from caiwutong.payments.views import Views
 from caiwutong.rails.bank_direct.connector import BankDirectRail
 from caiwutong.rails.bank_direct.styles.catalog import read_connections
+from caiwutong.rails.bank_file.codec import NAME as BANK_FILE
+from caiwutong.rails.bank_file.connector import BankFileRail
+from caiwutong.rails.bank_file.template import (
+    BankFileConnection,
+    Templates,
+    own_templates,
+    shipped,
+)
 from caiwutong.rails.beps.connector import BepsConnection, BepsRail
 from caiwutong.rails.catalog.changes import SUBJECT as CATALOG
 from caiwutong.rails.catalog.changes import Change
 from caiwutong.rails.catalog.service import Catalogs
 from caiwutong.rails.catalog.store import PostgresCatalogStore
-from caiwutong.rails.contract import Rail, RailReport
+from caiwutong.rails.contract import CARRIED_BY_PEOPLE, Rail, RailReport
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.settings import Settings
 from caiwutong.statements.reader import Reader
@@ -75,12 +86,17 @@ from caiwutong.statements.views import StatementViews
 from caiwutong.telemetry import Metrics
 from caiwutong.vault.service import Vault
 
+BANK_TEMPLATES = "bank-templates"
+"""Folder beside ``connections.json`` with an operator's own batch templates."""
+
 
 class Connections(msgspec.Struct, frozen=True):
     """``connections.json``: how this installation reaches its banks."""
 
     ibps: IbpsConnection | None = None
     beps: BepsConnection | None = None
+    bank_file: tuple[BankFileConnection, ...] = ()
+    """Which template each bank without a link takes."""
     bank_direct: tuple[dict[str, Any], ...] = ()
     """One entry a bank; ``style`` says which shape it has (``styles/catalog.py``)."""
 
@@ -135,6 +151,7 @@ class Services:
     statement_views: StatementViews
     reader: Reader
     evidence: Evidence
+    bank_files: BankFileDesk
 
 
 @asynccontextmanager
@@ -182,15 +199,17 @@ def wire(
     )  # fmt: skip
     approvals = Approvals(PostgresApprovalStore(), identity, audit, directory=identity)
     catalogs = _wire_catalogs(database, approvals, audit, clock, ids)
+    files = _wire_files(database, rails, audit, vault, clock, ids)
     payments = _wire_payments(
         settings, database, ledger, bank_accounts, approvals, catalogs, audit, vault, rails,
-        clock, ids,
+        files, clock, ids,
     )  # fmt: skip
     statement_store = PostgresStatementStore()
     statements = Statements(
         statement_store, accounts=bank_accounts, ledger=ledger, log=audit, seal=vault, clock=clock,
         ids=ids,
     )  # fmt: skip
+    desk = _wire_desk(files, payments, approvals, audit, statements, bank_accounts)
     feed = AuditFeed(audit)
     return Services(
         settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
@@ -204,10 +223,7 @@ def wire(
         statement_views=StatementViews(
             database=database, statements=statements, accounts=bank_accounts
         ),
-        reader=Reader(
-            database=database, store=statement_store, statements=statements,
-            accounts=bank_accounts, rails=rails, clock=clock,
-        ),
+        reader=_reader(database, statement_store, statements, bank_accounts, rails, clock),
         evidence=Evidence(
             database=database, store=PostgresPaymentStore(), statements=statements,
             settlement=payments.settlement, accounts=bank_accounts, seal=vault, rails=rails,
@@ -220,6 +236,7 @@ def wire(
             funds=HouseFunds(database, bank_accounts, ledger, clock), seal=vault,
             log=audit, clock=clock, ids=ids,
         ),
+        bank_files=desk,
         webhooks=Webhooks(
             PostgresWebhookStore(), feed, vault, clock, ids, randomness,
             policy=AddressPolicy(networks=tuple(map(ip_network, settings.webhook_networks))),
@@ -240,6 +257,41 @@ def _wire_catalogs(
     return catalogs
 
 
+def _wire_files(
+    database: Database, rails: dict[str, Rail], audit: Audit, vault: Vault, clock: Clock, ids: Ids
+) -> BankFiles:
+    formats = rails.get(BANK_FILE)
+    return BankFiles(
+        database=database, store=PostgresBankFileStore(),
+        formats=formats if isinstance(formats, BankFileRail) else None,
+        log=audit, seal=vault, clock=clock, ids=ids,
+    )  # fmt: skip
+
+
+def _wire_desk(
+    files: BankFiles, payments: Payments, approvals: Approvals, audit: Audit,
+    statements: Statements, bank_accounts: BankAccounts,
+) -> BankFileDesk:  # fmt: skip
+    desk = open_desk(
+        files, settlement=payments.settlement, payments=PostgresPaymentStore(), consent=approvals,
+        log=audit, statements=statements, accounts=bank_accounts,
+    )  # fmt: skip
+    approvals.bind(RELEASE, desk.releases.decided)
+    return desk
+
+
+def _reader(
+    database: Database, store: PostgresStatementStore, statements: Statements,
+    accounts: BankAccounts, rails: dict[str, Rail], clock: Clock,
+) -> Reader:  # fmt: skip
+    """Reads every account that a link reaches; the others' statements come by file."""
+    linked = {name: rail for name, rail in rails.items() if name not in CARRIED_BY_PEOPLE}
+    return Reader(
+        database=database, store=store, statements=statements, accounts=accounts, rails=linked,
+        clock=clock,
+    )  # fmt: skip
+
+
 def _wire_payments(
     settings: Settings,
     database: Database,
@@ -250,13 +302,14 @@ def _wire_payments(
     audit: Audit,
     vault: Vault,
     rails: dict[str, Rail],
+    files: BankFiles,
     clock: Clock,
     ids: Ids,
 ) -> Payments:
     due = asyncio.Event()
     store = PostgresPaymentStore()
     settlement = Settlement(
-        database=database, store=store, ledger=ledger, log=audit, clock=clock, ids=ids
+        database=database, store=store, ledger=ledger, log=audit, clock=clock, ids=ids, pages=files
     )
     settle = gathered(settlement)
     courier = Courier(rails, settle, clock)
@@ -269,7 +322,8 @@ def _wire_payments(
     router = FirstThatCan(rails, catalogs.current)
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
-        seal=vault, rails=rails, router=router, courier=courier, clock=clock, ids=ids,
+        seal=vault, rails=rails, router=router, courier=courier, pages=files, clock=clock,
+        ids=ids,
     )  # fmt: skip
     recovery = Recovery(
         database=database, store=store, accounts=bank_accounts, seal=vault, rails=rails,
@@ -391,6 +445,9 @@ def open_rails(path: Path, clock: Clock, randomness: Randomness) -> dict[str, Ra
         rails["bank_direct"] = BankDirectRail(
             read_connections(connections.bank_direct), clock=clock, randomness=randomness
         )
+    if connections.bank_file:
+        own = own_templates(path.parent / BANK_TEMPLATES)
+        rails[BANK_FILE] = BankFileRail(Templates(connections.bank_file, [*own, *shipped()]), clock)
     if connections.ibps is not None:
         rails["ibps"] = IbpsRail(connections.ibps, clock, Ids(clock, randomness))
     if connections.beps is not None:

@@ -256,7 +256,7 @@ def _incoming(case: Case, payment: PaymentRow, now: datetime) -> Match:
     if (
         not case.payee_is_us
         or line.amount_fen != payment.amount_fen
-        or payment.state not in AT_THE_RAIL | {State.COMPLETED}
+        or payment.state not in AT_THE_RAIL | {State.COMPLETED, State.AWAITING_BANK_PAGE}
         or _stands(case, inflow)
     ):
         return _suspense(case, "our reference, but not our payment to this account")

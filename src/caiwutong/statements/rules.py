@@ -42,7 +42,12 @@ def rail_for(access_modes: Sequence[str], connected: Sequence[str]) -> str | Non
 def without_account(line: StatementLine, account: str) -> StatementLine:
     """The line with our own account number taken out of its id, where banks like to put it: ids
     stand in clear in rows, events and addresses. ``@`` stands for it."""
-    return msgspec.structs.replace(line, line_id=line.line_id.replace(account, "@"))
+    return msgspec.structs.replace(line, line_id=kept_id(line.line_id, account))
+
+
+def kept_id(line_id: str, account: str) -> str:
+    """The id of a line as it is kept, without our account's number."""
+    return line_id.replace(account, "@")
 
 
 def banks_line_id(line_id: str, account: str) -> str:

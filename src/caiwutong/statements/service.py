@@ -104,6 +104,24 @@ class Statements:
             ],
         )
 
+    async def known(
+        self, tx: Tx, tenant: str, account: BankAccount, line_ids: Collection[str]
+    ) -> set[str]:
+        """Which of these lines, named as the bank names them, are here already."""
+        kept = {rules.kept_id(line_id, account.account): line_id for line_id in line_ids}
+        found = await self._store.known_lines(tx, tenant, account.bank_account_id, set(kept))
+        return {kept[line_id] for line_id in found}
+
+    async def newest(
+        self, tx: Tx, tenant: str, bank_account_id: UUID
+    ) -> tuple[datetime, int] | None:
+        """When the newest line of an account was booked, and the balance after it; None before the
+        first."""
+        cursor = await self._store.lock_cursor(tx, tenant, bank_account_id)
+        if cursor is None or cursor.last_booked_at is None or cursor.last_balance_fen is None:
+            return None
+        return cursor.last_booked_at, cursor.last_balance_fen
+
     # Matching: what payments knows about lines under a reference.
 
     async def unmatched(self, tx: Tx, tenant: str, limit: int) -> list[LineRow]:

@@ -59,6 +59,9 @@ def statement_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[N
     return [
         keep_doing("statements", lambda: services.reader.run_once(tenant), stop, idle_s=1.0),
         keep_doing("evidence", lambda: services.evidence.run_once(tenant), stop, idle_s=1.0),
+        keep_doing(
+            "bank-files", lambda: services.bank_files.files.remind(tenant), stop, idle_s=30.0
+        ),
         keep_doing("imports", lambda: _resume_imports(services), stop, idle_s=5.0),
     ]
 
