@@ -166,11 +166,25 @@ async def open_services(
     try:
         services = wire(settings, urls, database, clock, randomness, rails)
         await services.catalogs.refresh()
-        yield services
+        async with _learning(services.catalogs):
+            yield services
     finally:
         for rail in rails.values():
             await close_rail(rail)
         await database.close()
+
+
+@asynccontextmanager
+async def _learning(catalogs: Catalogs) -> AsyncGenerator[None]:
+    """Every process looks for what others recorded in the catalog."""
+    stop = asyncio.Event()
+    learning = asyncio.ensure_future(catalogs.keep_fresh(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        learning.cancel()
+        await asyncio.gather(learning, return_exceptions=True)
 
 
 def wire(

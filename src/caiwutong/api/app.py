@@ -38,6 +38,7 @@ from caiwutong.api.problems import Failed, NotOffered, bytes_of, headers_of, no_
 from caiwutong.api.refusals import RefusalLog
 from caiwutong.api.routes.access import api_key_routes, mandate_routes
 from caiwutong.api.routes.accounts import bank_account_routes, payee_routes
+from caiwutong.api.routes.catalog import catalog_routes
 from caiwutong.api.routes.imports import import_routes
 from caiwutong.api.routes.ledger import ledger_routes
 from caiwutong.api.routes.organisation import organisation_routes, people_routes
@@ -58,6 +59,7 @@ _ROUTES = (
     mandate_routes,
     webhook_routes,
     import_routes,
+    catalog_routes,
 )
 
 _LEAN_GROUPS = {

@@ -45,12 +45,10 @@ async def serve_api(house: Services, stop: asyncio.Event) -> None:
         )
     )
     serving = asyncio.create_task(server.serve())
-    learning = asyncio.create_task(house.catalogs.keep_fresh(stop))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     # Streams never end by themselves: close them first, so that the rest can be waited for.
     await app.close()
     server.should_exit = True
     stopping.cancel()
-    learning.cancel()
     await serving

@@ -12,6 +12,7 @@ import msgspec
 from caiwutong.benchmarks import cli as bench
 from caiwutong.cli import (
     audit,
+    catalog,
     demo,
     imports,
     init,
@@ -36,6 +37,7 @@ _ROOMS = (
     imports,
     ledger,
     audit,
+    catalog,
     migrate,
     sandbox,
     serve,

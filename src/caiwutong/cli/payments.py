@@ -166,7 +166,7 @@ async def _correct(services: Services, payment_id: UUID, arguments: argparse.Nam
 
 async def _sign(services: Services, payment_id: UUID, arguments: argparse.Namespace) -> Shown:
     """Sign in a demo person's place: the demo tenant only (their keys lie in the data folder)."""
-    person = _person(load_people(services.settings.data_dir), arguments.signer)
+    person = find_person(load_people(services.settings.data_dir), arguments.signer)
     view = await services.payments.views.get(services.settings.tenant, payment_id)
     subject = Subject(SUBJECT, payment_id, bytes.fromhex(view.digest))
     async with services.database.transaction() as tx:
@@ -176,7 +176,8 @@ async def _sign(services: Services, payment_id: UUID, arguments: argparse.Namesp
     return Shown({"decided": done}, f"signed by {person.name} ({person.role}): {words}")
 
 
-def _person(people: list[DemoPerson], name: str) -> DemoPerson:
+def find_person(people: list[DemoPerson], name: str) -> DemoPerson:
+    """The demo person of this name. Raises Refused with the names there are."""
     for person in people:
         if person.name == name:
             return person

@@ -48,7 +48,6 @@ def payment_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[Non
             idle_s=60.0,
         ),
         services.sealer.run(stop),
-        services.catalogs.keep_fresh(stop),
         *statement_loops(services, stop),
     ]
 

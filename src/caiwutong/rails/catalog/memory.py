@@ -52,7 +52,9 @@ class MemoryCatalogStore:
             raise AssertionError(f"version {version} of an unknown or late change")
         mem(tx).put(self._versions, tenant, version)
         mem(tx).put(self._facts, (tenant, version), tuple(facts))
-        applied = msgspec.structs.replace(self._changes[key], state=ChangeState.APPLIED)
+        applied = msgspec.structs.replace(
+            self._changes[key], state=ChangeState.APPLIED, facts=tuple(facts)
+        )
         mem(tx).put(self._changes, key, applied)
 
     async def known_messages(self, tx: Tx, tenant: str, keys: Collection[str]) -> set[str]:

@@ -176,7 +176,7 @@ class Catalog:
         tariff = self._newest(Tariff, channel, at, bank)
         if tariff is None:
             return Unknown(f"no tariff of bank {bank[:3] or 'any'} for {channel} is recorded")
-        if tariff.in_bank_free and payee_bank and payee_bank[:3] == bank[:3]:
+        if tariff.in_bank_free and same_bank(bank, payee_bank):
             return Fee(0, 0, tariff.fact_id, source=tariff.source)
         list_fen = list_price(tariff, amount_fen)
         if list_fen is None:
@@ -254,6 +254,17 @@ def within(limit: Limit, amount_fen: int) -> bool:
     if limit.inclusive:
         return amount_fen <= limit.per_payment_fen
     return amount_fen < limit.per_payment_fen
+
+
+_SHARED = frozenset({"313", "314", "320", "401", "402"})
+"""First digits of 联行号 that many banks share (city, village and rural banks, co-operatives):
+there the city's four digits belong to the bank. Own: the numbering as it is in use."""
+
+
+def same_bank(one: str, other: str) -> bool:
+    """Whether two 联行号 name branches of one bank; no, when either is not known."""
+    digits = 7 if one[:3] in _SHARED else 3
+    return len(one) >= digits and one[:digits] == other[:digits]
 
 
 def list_price(tariff: Tariff, amount_fen: int) -> int | None:

@@ -36,7 +36,7 @@ from caiwutong.rails.catalog.changes import (
 from caiwutong.rails.catalog.model import Fact, Withdrawal
 from caiwutong.rails.catalog.notices import by_message, facts_of
 from caiwutong.rails.catalog.rules import Catalog, shipped
-from caiwutong.rails.catalog.store import LAST_ID, CatalogStore, kind_of
+from caiwutong.rails.catalog.store import LAST_ID, CatalogStore, kind_of, recorded
 from caiwutong.rails.contract import Notice
 
 log = logging.getLogger(__name__)
@@ -305,7 +305,7 @@ class Catalogs:
     async def _apply(
         self, tx: Tx, tenant: str, before: Catalog, change: Change, now: datetime
     ) -> Change:
-        facts = tuple(msgspec.structs.replace(fact, recorded_at=now) for fact in change.facts)
+        facts = recorded(change.facts, now)
         version = before.version + 1
         await self._store.apply(tx, tenant, change, facts, version, now)
         after = before.with_facts(facts, version)

@@ -117,17 +117,24 @@ def kind_of(fact: Fact) -> str:
     return str(type(fact).__struct_config__.tag)
 
 
+def recorded(facts: Sequence[Fact], at: datetime) -> tuple[Fact, ...]:
+    """The facts as they count since this moment."""
+    return tuple(msgspec.structs.replace(fact, recorded_at=at) for fact in facts)
+
+
 def _change(row: Row) -> Change:
+    applied_at: datetime | None = row["applied_at"]
+    facts = _facts.decode(row["facts"])
     return Change(
         change_id=row["change_id"],
         maker=row["maker"],
         actor=row["actor"],
         reason=row["reason"],
-        facts=_facts.decode(row["facts"]),
+        facts=facts if applied_at is None else recorded(facts, applied_at),
         digest=row["digest"],
         needed=row["needed"],
         because=tuple(row["because"]),
         message_key=row["message_key"],
         proposed_at=row["proposed_at"],
-        state=ChangeState.APPLIED if row["applied"] else ChangeState.WAITING,
+        state=ChangeState.WAITING if applied_at is None else ChangeState.APPLIED,
     )

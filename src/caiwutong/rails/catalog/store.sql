@@ -38,8 +38,8 @@ WHERE tenant = $1 AND message_key = ANY ($2::text[]) AND message_key <> '';
 -- name: change
 SELECT c.change_id, c.maker, c.actor, c.reason, c.facts, c.digest, c.needed, c.because,
        c.message_key, c.proposed_at,
-       EXISTS (SELECT FROM catalog_facts f
-               WHERE f.tenant = c.tenant AND f.change_id = c.change_id) AS applied
+       (SELECT min(f.known_at) FROM catalog_facts f
+        WHERE f.tenant = c.tenant AND f.change_id = c.change_id) AS applied_at
 FROM catalog_changes c
 WHERE c.tenant = $1 AND c.change_id = $2;
 
@@ -47,8 +47,8 @@ WHERE c.tenant = $1 AND c.change_id = $2;
 -- Newest first, before an id.
 SELECT c.change_id, c.maker, c.actor, c.reason, c.facts, c.digest, c.needed, c.because,
        c.message_key, c.proposed_at,
-       EXISTS (SELECT FROM catalog_facts f
-               WHERE f.tenant = c.tenant AND f.change_id = c.change_id) AS applied
+       (SELECT min(f.known_at) FROM catalog_facts f
+        WHERE f.tenant = c.tenant AND f.change_id = c.change_id) AS applied_at
 FROM catalog_changes c
 WHERE c.tenant = $1 AND c.change_id < $2
 ORDER BY c.change_id DESC
