@@ -56,7 +56,7 @@ from caiwutong.payments.model import SWITCH
 from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
-from caiwutong.payments.routes import FirstThatCan
+from caiwutong.payments.routes import BestWay
 from caiwutong.payments.settlement import Applied, Settlement
 from caiwutong.payments.store import PostgresPaymentStore
 from caiwutong.payments.switching import Switching
@@ -333,7 +333,7 @@ def _wire_payments(
         connected_tenant=settings.tenant, catalog=catalogs.current, clock=clock, ids=ids,
         wake=due.set,
     )  # fmt: skip
-    router = FirstThatCan(rails, catalogs.current)
+    router = BestWay(rails, vault, catalogs.current)
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
         seal=vault, rails=rails, router=router, courier=courier, pages=files, clock=clock,

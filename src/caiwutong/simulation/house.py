@@ -27,7 +27,7 @@ from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
-from caiwutong.payments.routes import FirstThatCan
+from caiwutong.payments.routes import BestWay
 from caiwutong.payments.settlement import Settlement
 from caiwutong.rails.contract import Rail
 from caiwutong.simulation.stores import Stores
@@ -47,6 +47,7 @@ class Parts:
     intake: type[Intake] = Intake
     dispatch: type[Dispatch] = Dispatch
     courier: type[Courier] = Courier
+    router: type[BestWay] = BestWay
     settlement: type[Settlement] = Settlement
     ledger: type[Ledger] = Ledger
     approvals: type[Approvals] = Approvals
@@ -100,9 +101,10 @@ class House:
             consent=self.approvals, log=self.audit, seal=vault, rails=tuple(rails), clock=clock,
             ids=ids,
         )  # fmt: skip
+        router = parts.router(rails, vault)
         self.dispatch = parts.dispatch(
             database=database, store=stores.payments, ledger=self.ledger, accounts=self.accounts,
-            log=self.audit, seal=vault, rails=rails, router=FirstThatCan(rails), courier=courier,
+            log=self.audit, seal=vault, rails=rails, router=router, courier=courier,
             clock=clock, ids=ids,
         )  # fmt: skip
         self.recovery = Recovery(
