@@ -40,12 +40,13 @@ from caiwutong.payments.memory import MemoryPaymentStore
 from caiwutong.payments.model import SWITCH, Answer, AttemptRow, Receipt, Submission
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
-from caiwutong.payments.routes import FirstThatCan
+from caiwutong.payments.routes import BestWay, FirstThatCan
 from caiwutong.payments.settlement import Settlement
 from caiwutong.payments.states import State
 from caiwutong.payments.store import PostgresPaymentStore
 from caiwutong.payments.switching import Switching
 from caiwutong.payments.views import PaymentView, Views
+from caiwutong.rails.catalog import shipped
 from caiwutong.rails.contract import (
     NOT_FOUND,
     AccountAtBank,
@@ -142,11 +143,14 @@ class House:
         modes: tuple[str, ...] = ("ibps",),
         rails: dict[str, Any] | None = None,
         own: dict[str, Any] | None = None,
+        routed: bool = False,
     ) -> None:
         """``rails`` instead of those that do what a test tells them; ``own`` says what is
-        different about the account that pays."""
+        different about the account that pays. ``routed``: by routing with all it knows; else the
+        first mode that can carry it."""
         self.database, self.clock, self.modes = database, clock, modes
         self._own = own or {}
+        self.catalog = shipped()
         randomness = SystemRandomness()
         self.ids = Ids(clock, randomness)
         self.tenant = f"t{self.ids.new().hex[-12:]}"
@@ -172,13 +176,15 @@ class House:
             else PostgresPaymentStore()
         )
         self.rail, self.other = TestRail(clock), TestRail(clock, "bank_direct")
-        rails = rails or {"ibps": self.rail, "bank_direct": self.other}
+        self.hvps = TestRail(clock, "hvps")
+        rails = rails or {rail.name: rail for rail in (self.rail, self.other, self.hvps)}
         shared: dict[str, Any] = {"database": database, "store": self.store, "clock": clock}
         books: dict[str, Any] = {"ledger": self.ledger, "log": self.audit, "ids": self.ids}
         self.settlement = Settlement(**shared, **books)
         settle = self.settlement.apply_many
         courier = Courier(rails, settle, clock)
-        router = FirstThatCan(rails)
+        catalog: Any = lambda tenant: self.catalog  # noqa: E731
+        router = BestWay(rails, self.vault, catalog) if routed else FirstThatCan(rails, catalog)
         where: dict[str, Any] = {"accounts": self.accounts, "seal": self.vault}
         self.intake = Intake(**shared, **books, **where, consent=self.approvals, rails=tuple(rails))
         self.dispatch = Dispatch(
@@ -308,7 +314,7 @@ class House:
     async def say(self, kind: ReportKind, payment_id: UUID, code: str = "", **more: Any) -> None:
         """The rail says this about the payment's present attempt."""
         view = await self.views.get(self.tenant, payment_id)
-        rail = self.other if view.rail == self.other.name else self.rail
+        rail = next(r for r in (self.rail, self.other, self.hvps) if r.name == view.rail)
         await self.settlement.apply_many(
             self.tenant, [rail.report(kind, view.reference, code, **more)]
         )

@@ -39,6 +39,7 @@ from caiwutong.api.refusals import RefusalLog
 from caiwutong.api.routes.access import api_key_routes, mandate_routes
 from caiwutong.api.routes.accounts import bank_account_routes, payee_routes
 from caiwutong.api.routes.catalog import catalog_routes
+from caiwutong.api.routes.failover import failover_routes
 from caiwutong.api.routes.imports import import_routes
 from caiwutong.api.routes.ledger import ledger_routes
 from caiwutong.api.routes.organisation import organisation_routes, people_routes
@@ -49,6 +50,7 @@ from caiwutong.api.services import Services
 
 _ROUTES = (
     payment_routes,
+    failover_routes,
     ledger_routes,
     organisation_routes,
     people_routes,

@@ -21,6 +21,7 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments.courier import Settle
 from caiwutong.payments.ports import TakesOrders
 from caiwutong.payments.requests import Requests
+from caiwutong.payments.switching import Switching
 from caiwutong.payments.views import Views
 from caiwutong.rails.catalog.service import Catalogs
 from caiwutong.rails.contract import Rail
@@ -37,6 +38,8 @@ class Payments(Protocol):
     def intake(self) -> TakesOrders: ...
     @property
     def requests(self) -> Requests: ...
+    @property
+    def switching(self) -> Switching: ...
     @property
     def settle(self) -> Settle: ...
     @property

@@ -25,7 +25,18 @@ from caiwutong.payments.store import Filter
 from caiwutong.payments.views import PaymentView
 from caiwutong.wiring import Services
 
-ACTS = ("list", "show", "timeline", "enquire", "revoke", "return", "cancel", "sign", "correct")
+ACTS = (
+    "list",
+    "show",
+    "timeline",
+    "enquire",
+    "revoke",
+    "return",
+    "cancel",
+    "sign",
+    "correct",
+    "switch",
+)
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -45,7 +56,7 @@ def add_commands(subparsers: Subparsers) -> None:
     listing.add_argument("--state", action="append", choices=[s.value for s in State])
     listing.add_argument("--limit", type=int, default=20)
     listing.add_argument("--as", dest="signer", default="", help="sign as this demo person")
-    listing.add_argument("--reason", default="", help="why (return, correct)")
+    listing.add_argument("--reason", default="", help="why (return, correct, switch)")
 
 
 async def _pay(arguments: argparse.Namespace) -> Shown:
@@ -176,6 +187,29 @@ async def _sign(services: Services, payment_id: UUID, arguments: argparse.Namesp
     return Shown({"decided": done}, f"signed by {person.name} ({person.role}): {words}")
 
 
+async def _switch(services: Services, payment_id: UUID, arguments: argparse.Namespace) -> Shown:
+    """Ask for leaving a channel that is in doubt (--reason), or sign for it (--as)."""
+    tenant, switching = services.settings.tenant, services.payments.switching
+    if not arguments.signer:
+        if not arguments.reason:
+            raise Refused(
+                "cli.no_reason",
+                "Leaving a channel needs a reason.",
+                "Add --reason '…'; then two people sign with --as NAME.",
+            )
+        maker = load_credentials(services.settings.data_dir).api_key_id
+        subject = await switching.ask(tenant, payment_id, arguments.reason, maker, "cli:switch")
+        asked = {"attempt_id": subject.id, "digest": subject.digest.hex(), "needed": 2}
+        return Shown(asked, "two people must sign: caiwutong payments switch ID --as NAME")
+    person = find_person(load_people(services.settings.data_dir), arguments.signer)
+    subject = await switching.subject(tenant, payment_id)
+    async with services.database.transaction() as tx:
+        outcome = await sign_as(tx, services, subject, person)
+    done = isinstance(outcome, Decided)
+    words = "the payment goes another way" if done else f"{outcome.missing} more needed"
+    return Shown({"decided": done}, f"signed by {person.name} ({person.role}): {words}")
+
+
 def find_person(people: list[DemoPerson], name: str) -> DemoPerson:
     """The demo person of this name. Raises Refused with the names there are."""
     for person in people:
@@ -194,4 +228,5 @@ _ACTS: dict[str, Callable[..., Awaitable[Shown]]] = {
     "cancel": _cancel,
     "sign": _sign,
     "correct": _correct,
+    "switch": _switch,
 }

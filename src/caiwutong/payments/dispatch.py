@@ -23,7 +23,7 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import failover, rules
 from caiwutong.payments.courier import Courier, build_attempt
 from caiwutong.payments.events import happened
-from caiwutong.payments.model import DISPATCH_LEASE, AttemptRow, PaymentRow, Task, Work
+from caiwutong.payments.model import DISPATCH_LEASE, WAITS, AttemptRow, PaymentRow, Task, Work
 from caiwutong.payments.ports import Accounts, Log, NoPages, OwnAccount, Pages, Rails, Seal
 from caiwutong.payments.routes import Chosen, Router, Waits, Wanted
 from caiwutong.payments.states import Event, State, Step, follow
@@ -222,10 +222,6 @@ class Dispatch:
             at=self._clock.now(),
             body=body,
         )
-
-
-WAITS = "payment.waits"
-"""Reason code of a payment that waits for a channel to open."""
 
 
 class _Out:

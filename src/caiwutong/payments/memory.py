@@ -252,6 +252,7 @@ def _matches(row: PaymentRow, narrow: Filter) -> bool:
         and (narrow.created_from is None or row.created_at >= narrow.created_from)
         and (narrow.created_before is None or row.created_at < narrow.created_before)
         and (narrow.import_id is None or row.import_id == narrow.import_id)
+        and (narrow.alarmed is None or bool(row.alarm) is narrow.alarmed)
         and (
             text is None
             or any(text in t.lower() for t in (row.purpose, row.remark, row.key, row.reference))

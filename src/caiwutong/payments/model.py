@@ -115,6 +115,9 @@ FREED = ("rejected", "revoked", SWITCHED)
 """Outcomes of an attempt after which another one may be opened."""
 
 
+WAITS = "payment.waits"
+"""Reason code of a payment that waits for a channel to open."""
+
 DISPATCH_LEASE = timedelta(minutes=1)
 """How long a claimed dispatch stays with its worker."""
 

@@ -59,6 +59,8 @@ class Filter(msgspec.Struct, frozen=True):
     text: str | None = None
     """Part of purpose, remark, caller's key or rail reference."""
     import_id: UUID | None = None
+    alarmed: bool | None = None
+    """Whether a rail contradicted itself about it."""
 
 
 class PaymentStore(Protocol):
@@ -306,6 +308,7 @@ class PostgresPaymentStore:
             like,
             narrow.import_id,
             limit,
+            narrow.alarmed,
         )
         return [_payment(row) for row in rows]
 

@@ -173,5 +173,6 @@ WHERE tenant = $1
   AND ($11::text IS NULL OR purpose ILIKE $11 OR remark ILIKE $11 OR key ILIKE $11
        OR reference ILIKE $11)
   AND ($12::uuid IS NULL OR import_id = $12)
+  AND ($14::boolean IS NULL OR (alarm <> '') = $14)
 ORDER BY payment_id DESC
 LIMIT $13;

@@ -14,8 +14,9 @@ from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.errors import NotFound
 from caiwutong.kernel.order import References
 from caiwutong.payments.intake import open_payee
-from caiwutong.payments.model import DISPATCH_LEASE, AttemptRow, PaymentRow, Task
+from caiwutong.payments.model import DISPATCH_LEASE, WAITS, AttemptRow, PaymentRow, Task
 from caiwutong.payments.ports import Seal
+from caiwutong.payments.rejects import whose
 from caiwutong.payments.states import AT_THE_RAIL, TERMINAL, WORDS, State
 from caiwutong.payments.store import LAST_ID, Filter, PaymentStore
 
@@ -96,6 +97,40 @@ class Timeline(msgspec.Struct, frozen=True):
     payment_id: UUID
     steps: tuple[Step, ...]
     attempts: tuple[AttemptView, ...]
+
+
+class WayView(msgspec.Struct, frozen=True):
+    """One way a payment took, and why that one."""
+
+    number: int
+    mode: str
+    """The rail, and after a stroke the channel asked of the bank: ``bank_direct/hvps``."""
+    reference: str
+    created_at: datetime
+    outcome: str
+    code: str
+    fault: str
+    """Of a refused attempt, whose fault that was: ``payment`` (no channel cures it) or
+    ``channel``."""
+    later: str
+    later_code: str
+    alternatives: tuple[str, ...]
+    """The modes that could have carried it as well, best first."""
+    explanation: Any
+    """Every candidate with its score or why it was dropped, and the choice in words."""
+
+
+class RouteView(msgspec.Struct, frozen=True):
+    """Which ways a payment took and why; and what it waits for, if it waits."""
+
+    payment_id: UUID
+    state: State
+    ways: tuple[WayView, ...]
+    waits: str
+    """What it waits for, in words: ``waits for HVPS to open at 20:30``; else empty."""
+    waits_until: datetime | None
+    waits_because: Any
+    """Every candidate with why it cannot carry the payment now."""
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -189,6 +224,24 @@ class Views:
             tuple(_attempt(a) for a in attempts[payment_id]),
         )
 
+    async def route(self, tenant: str, payment_id: UUID) -> RouteView:
+        """Every way the payment took, with its explanation. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            row = await self._row(tx, tenant, payment_id)
+            attempts = (await self._store.attempts_of(tx, tenant, [payment_id]))[payment_id]
+            waits: Any = {}
+            if row.state is State.VALIDATED and row.reason_code == WAITS:
+                events = await self._log.timeline(tx, tenant, payment_id)
+                waits = next(e.data() for e in reversed(events) if e.kind == "payment.waiting")
+        return RouteView(
+            payment_id,
+            row.state,
+            tuple(_way(attempt) for attempt in attempts),
+            waits.get("words", ""),
+            msgspec.convert(waits.get("until"), datetime | None),
+            waits.get("route"),
+        )
+
     async def overview(self, tenant: str) -> Overview:
         """Counts for a dashboard, a bench, a demo."""
         async with self._database.transaction() as tx:
@@ -235,6 +288,23 @@ class Views:
                 "Search by your own number, the amount, or the last four digits of the payee.",
             )
         return row
+
+
+def _way(a: AttemptRow) -> WayView:
+    kept: dict[str, Any] = msgspec.json.decode(a.route)
+    return WayView(
+        number=a.number,
+        mode=kept.get("choice", a.rail),
+        reference=a.reference,
+        created_at=a.created_at,
+        outcome=a.outcome,
+        code=a.code,
+        fault=whose(a.code).value if a.outcome == "rejected" else "",
+        later=a.later,
+        later_code=a.later_code,
+        alternatives=tuple(kept.get("alternatives", ())),
+        explanation=kept.get("explanation"),
+    )
 
 
 def _attempt(a: AttemptRow) -> AttemptView:

@@ -133,6 +133,7 @@ def payment_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
         payee_account: Annotated[str | None, QueryParameter(max_length=64)] = None,
         payee_last4: Annotated[str | None, QueryParameter(pattern="^[0-9A-Za-z]{4}$")] = None,
         import_id: FromQuery[UUID | None] = None,
+        alarmed: FromQuery[bool | None] = None,
         q: Annotated[
             str | None,
             QueryParameter(
@@ -144,7 +145,8 @@ def payment_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[Page[PaymentView]]:
-        """Payments, newest first. Days are days in China; `created_until` is included."""
+        """Payments, newest first. Days are days in China; `created_until` is included.
+        `alarmed`: those about which a network contradicted itself."""
         accounts = await _accounts(house, caller, bank_account_id, member_unit_id)
         last4 = payee_last4 or (q if q and len(q) == 4 and q.isdigit() else None)
         narrow = Filter(
@@ -158,6 +160,7 @@ def payment_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
             created_before=_day(created_until, 1, "created_until"),
             text=q if q and not last4 else None,
             import_id=import_id,
+            alarmed=alarmed,
         )
         before = paging.id_after(caller.tenant, "payments", cursor) or LAST_ID
         found = await views.page(caller.tenant, narrow, before, limit + 1)
