@@ -10,6 +10,7 @@ from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.sandbox.direct import DirectBank
 from caiwutong.sandbox.direct_boc import BocBank
 from caiwutong.sandbox.direct_cmb import CmbBank
+from caiwutong.sandbox.direct_icbc import IcbcBank
 from caiwutong.sandbox.direct_pab import PabBank
 from caiwutong.sandbox.links import LinkKeys
 
@@ -54,9 +55,21 @@ def _pab(link: LinkKeys) -> dict[str, Any]:
     }
 
 
+def _icbc(link: LinkKeys) -> dict[str, Any]:
+    return {
+        "customer_id": link.user_id,
+        "user_id": f"{link.user_id}.c.0200",
+        "signing_key": link.hub_secret,
+        "bank_key": _bank_key(link),
+        "charset": "GB18030",
+        "batch_payments": 50,
+    }
+
+
 STYLES: dict[str, SandboxStyle] = {
     "cmb": SandboxStyle(CmbBank, _cmb),
     "boc": SandboxStyle(BocBank, _boc),
     "pab": SandboxStyle(PabBank, _pab),
+    "icbc": SandboxStyle(IcbcBank, _icbc),
 }
 """By ``Bank.style`` of the world, which is the ``style`` of the connection."""

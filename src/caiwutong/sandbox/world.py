@@ -153,7 +153,7 @@ _HALF = tuple(FeeBand(band.up_to_fen, band.fee_fen // 2) for band in COUNTER_TAR
 
 _BANKS: tuple[tuple[str, str, BankKind, str], ...] = (
     ("90730109001", "华东示例集团财务有限公司", BankKind.FINANCE_COMPANY, "ibps"),
-    ("10229009101", "国信银行", BankKind.STATE, ""),
+    ("10229009101", "国信银行", BankKind.STATE, "bank_direct"),
     ("10330109102", "国丰银行", BankKind.STATE, "bank_direct"),
     ("30829009201", "浦江银行", BankKind.JOINT_STOCK, "bank_direct"),
     ("30530109202", "兴华银行", BankKind.JOINT_STOCK, "bank_direct"),
@@ -162,7 +162,7 @@ _BANKS: tuple[tuple[str, str, BankKind, str], ...] = (
     ("31333109302", "海州银行", BankKind.CITY, ""),
     ("40245209401", "沂河农村商业银行", BankKind.RURAL, ""),
 )
-_STYLES: dict[str, str] = {"国丰银行": "boc", "临江银行": "pab"}
+_STYLES: dict[str, str] = {"国信银行": "icbc", "国丰银行": "boc", "临江银行": "pab"}
 """By name of the bank: the style of its direct interface, where it is not ``cmb``."""
 _CENTRE = "000100000008"
 

@@ -15,6 +15,8 @@ from caiwutong.rails.bank_direct.styles.boc.connector import BocConnector
 from caiwutong.rails.bank_direct.styles.boc.link import BocConnection
 from caiwutong.rails.bank_direct.styles.cmb.connector import CmbConnector
 from caiwutong.rails.bank_direct.styles.cmb.link import CmbConnection
+from caiwutong.rails.bank_direct.styles.icbc.connector import IcbcConnector
+from caiwutong.rails.bank_direct.styles.icbc.link import IcbcConnection
 from caiwutong.rails.bank_direct.styles.pab.connector import PabConnector
 from caiwutong.rails.bank_direct.styles.pab.link import PabConnection
 
@@ -22,6 +24,7 @@ STYLES: dict[str, Style] = {
     "cmb": Style(CmbConnection, CmbConnector),
     "boc": Style(BocConnection, BocConnector),
     "pab": Style(PabConnection, PabConnector),
+    "icbc": Style(IcbcConnection, IcbcConnector),
 }
 """By the ``style`` of an entry in ``connections.json``."""
 
