@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from tests.rails.conformance.subject import NAMES, Subject, Trait, Trouble
@@ -104,14 +105,26 @@ class SandboxSubject(Subject):
         return found
 
 
-def sandboxed(rail: str, *, style: str = "", lacks: Mapping[Trait, str] | None = None) -> Factory:
-    """A subject that pays over this rail of the sandbox (over a bank of this style)."""
+def sandboxed(
+    rail: str,
+    *,
+    style: str = "",
+    lacks: Mapping[Trait, str] | None = None,
+    entry: Mapping[str, Any] | None = None,
+) -> Factory:
+    """A subject that pays over this rail of the sandbox (over a bank of this style, whose entry in
+    ``connections.json`` is changed by ``entry``)."""
 
     @asynccontextmanager
     async def opened(folder: Path) -> AsyncIterator[Subject]:
         _write_world(folder)
         async with stage(folder) as s:
-            rails = open_rails(folder / "connections.json", s.clock, SystemRandomness())
+            path = folder / "connections.json"
+            connections = msgspec.json.decode(path.read_bytes())
+            for each in connections["bank_direct"]:
+                each |= (entry or {}) if each["style"] == style else {}
+            path.write_bytes(msgspec.json.encode(connections))
+            rails = open_rails(path, s.clock, SystemRandomness())
             payer = next(
                 each
                 for each in s.world.accounts
