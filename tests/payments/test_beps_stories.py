@@ -7,7 +7,7 @@ netting round closes every half hour.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from caiwutong.kernel.order import Party, Priority
 from caiwutong.payments.model import Receipt
 from caiwutong.payments.states import State
 from caiwutong.rails.beps.connector import BepsConnection, BepsRail
-from caiwutong.rails.contract import NoticeKind, RailMessage
+from caiwutong.rails.contract import Attempt, NoticeKind, RailMessage, RailReport
 from caiwutong.sandbox.client import SandboxClient
 from caiwutong.sandbox.faults import FaultKind, Rule
 from caiwutong.sandbox.judge import PaymentFact, judge
@@ -51,6 +51,11 @@ class CountingRail(BepsRail):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.sent: list[RailMessage] = []
+        self.asked = 0
+
+    async def enquire(self, attempts: Sequence[Attempt]) -> list[RailReport]:
+        self.asked += len(attempts)
+        return await super().enquire(attempts)
 
     async def send(self, message: RailMessage) -> bytes:
         self.sent.append(message)
@@ -461,4 +466,21 @@ async def test_five_hundred_outcomes_of_one_message_are_settled_in_one_transacti
         t.house.database.transaction = transaction  # type: ignore[method-assign]
         assert opened == 1
         assert (await t.states()).count(S.COMPLETED) == 450
+        await t.agree()
+
+
+async def test_a_confirmed_payment_is_asked_about_once_before_its_round_and_again_after(
+    folder: Path,
+) -> None:
+    async with story(folder, lost(FaultKind.LOST_NOTICE)) as t:
+        one = await t.order(t.payee())
+        await t.send()
+        for _ in range(27):
+            await t.ask(60)
+        assert t.rail.asked == 1, "until the round there is nothing new to hear"
+        await t.round()
+        assert await t.state(one) is S.CLEARING, "the notice was lost"
+        for _ in range(5):
+            await t.ask(60)
+        assert await t.state(one) is S.COMPLETED and t.rail.asked == 2
         await t.agree()

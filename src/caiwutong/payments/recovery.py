@@ -10,6 +10,7 @@ one.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -72,14 +73,20 @@ class Recovery:
             return 0
         async with self._database.transaction() as tx:
             attempts = await self._open_attempts(tx, tenant, [w.payment_id for w in work])
-        await self._ask(tenant, attempts)
+        news_at = await self._ask(tenant, attempts)
         async with self._database.transaction() as tx:
             now = self._clock.now()
             await self._store.finish_work(
                 tx,
                 tenant,
                 [
-                    Work(w.payment_id, w.task, rules.next_ask(now, w.tries), w.tries, w.fence)
+                    Work(
+                        w.payment_id,
+                        w.task,
+                        rules.next_ask(now, w.tries, news_at.get(w.payment_id)),
+                        w.tries,
+                        w.fence,
+                    )
                     for w in work
                 ],
             )
@@ -142,16 +149,27 @@ class Recovery:
             flag=failover.kept_route(attempt).flag,
         )
 
-    async def _ask(self, tenant: str, attempts: Sequence[Attempt]) -> None:
+    async def _ask(self, tenant: str, attempts: Sequence[Attempt]) -> dict[UUID, datetime]:
+        """Ask about these; when the rails will have news by themselves, where they say so."""
         by_rail: dict[str, list[Attempt]] = {}
         for attempt in attempts:
             by_rail.setdefault(attempt.rail, []).append(attempt)
-        asks: list[Awaitable[None]] = [
+        asks: list[Awaitable[dict[UUID, datetime]]] = [
             self._ask_rail(tenant, name, group) for name, group in by_rail.items()
         ]
-        await asyncio.gather(*asks)
+        told = await asyncio.gather(*asks)
+        # Where a second attempt is in doubt, nothing is put off.
+        count = Counter(attempt.payment_id for attempt in attempts)
+        return {
+            payment_id: at
+            for each in told
+            for payment_id, at in each.items()
+            if count[payment_id] == 1
+        }
 
-    async def _ask_rail(self, tenant: str, name: str, attempts: list[Attempt]) -> None:
+    async def _ask_rail(
+        self, tenant: str, name: str, attempts: list[Attempt]
+    ) -> dict[UUID, datetime]:
         asked_at = self._clock.now()
         try:
             reports = await self._rails[name].enquire(attempts)
@@ -177,6 +195,13 @@ class Recovery:
                     lost.append(attempt)
         await self._settle(tenant, words)
         await self._courier.carry(tenant, lost, again=True)
+        return {
+            by_reference[report.reference].payment_id: report.next_word_at
+            for report in words
+            if report.kind is ReportKind.ACCEPTED
+            and report.next_word_at is not None
+            and report.reference in by_reference
+        }
 
 
 def _never_received(report: RailReport, asked_at: datetime) -> RailReport:

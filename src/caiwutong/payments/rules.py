@@ -26,6 +26,9 @@ FIRST_ASK = timedelta(seconds=20)
 LAST_ASK = timedelta(minutes=10)
 """The pauses between enquiries double from the first to the last."""
 
+LONGEST_WAIT = timedelta(hours=1)
+"""How long a rail that works in rounds may put the next enquiry off: one round and a margin."""
+
 CERTAINTY = timedelta(minutes=1)
 """How long after ``valid_until`` an unknown reference becomes a definite no: covers clocks that
 differ and messages already inside the network."""
@@ -170,9 +173,11 @@ def work_of(row: PaymentRow, task: Task, due: datetime) -> Work:
     return Work(row.payment_id, task, due, urgent=row.priority is Priority.URGENT)
 
 
-def next_ask(now: datetime, tries: int) -> datetime:
-    """When to enquire after ``tries`` enquiries without an end."""
-    return now + min(FIRST_ASK * 2 ** min(tries, 10), LAST_ASK)
+def next_ask(now: datetime, tries: int, news_at: datetime | None = None) -> datetime:
+    """When to enquire after ``tries`` enquiries without an end. ``news_at``: when the rail said it
+    would have news by itself; waiting for that is bounded too."""
+    due = now + min(FIRST_ASK * 2 ** min(tries, 10), LAST_ASK)
+    return due if news_at is None else max(due, min(news_at, now + LONGEST_WAIT))
 
 
 class Unknown(StrEnum):

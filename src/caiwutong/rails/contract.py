@@ -125,6 +125,9 @@ class RailReport(msgspec.Struct, frozen=True):
     bank_reference: str = ""
     """The bank's own number for the payment, where it gives one."""
     concerning: Concerning = Concerning.PAYMENT
+    next_word_at: datetime | None = None
+    """With ACCEPTED: when the rail will have news by itself (the next netting round). Asking
+    before says nothing new. None: unknown."""
 
 
 class BankBalance(msgspec.Struct, frozen=True):

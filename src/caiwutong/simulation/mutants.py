@@ -241,7 +241,7 @@ class _OneIsEnough(Approvals):
 # The rail is asked once a year; a return is noted and not booked; a rejection keeps the hold.
 
 
-def _ask_next_year(now: datetime, tries: int) -> datetime:
+def _ask_next_year(now: datetime, tries: int, news_at: datetime | None = None) -> datetime:
     return now + timedelta(days=365)
 
 

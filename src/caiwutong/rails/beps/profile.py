@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from caiwutong.kernel.clock import CHINA, china_date, china_midnight
+from caiwutong.rails.catalog import shipped
 
 NAME = "beps"
 SYSTEM = "BEPS"
@@ -54,6 +55,16 @@ def round_id(at: datetime) -> str:
     China."""
     return f"{at.astimezone(CHINA):%Y%m%d%H%M}"
 
+
+def news_at(at: datetime) -> datetime | None:
+    """When a payment confirmed at this moment will be netted and told, by the shipped catalog; a
+    hint for when to ask, no promise."""
+    following = shipped().next_round(NAME, at)
+    return following + NOTICE_MARGIN if isinstance(following, datetime) else None
+
+
+NOTICE_MARGIN = timedelta(minutes=2)
+"""Own: how long after a round its notices may take to arrive."""
 
 ACCEPTANCE_GRACE = timedelta(minutes=30)
 """Own: how long after the business date a message of that date may still turn out to have been

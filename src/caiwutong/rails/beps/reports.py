@@ -23,6 +23,9 @@ BATCH = "beps.121.001.01"
 REAL_TIME = "beps.123.001.01"
 TRANSFERS = frozenset({BATCH, REAL_TIME})
 
+_CONFIRMED = "PR10"
+"""The payee's bank has said yes; the next news is the netting round."""
+
 Contents = Mapping[str, Sequence[str]]
 """The references in messages of ours, by message id, as far as they are remembered."""
 
@@ -75,6 +78,7 @@ def _of_confirm(
         kind = ReportKind.ACCEPTED if worked_on else ReportKind.IN_DOUBT
         code = confirm.reason or confirm.status
         return _of_message(header, original, kind, code, confirm.words, reporter, contents)
+    news_at = profile.news_at(header.at)
     return [
         _report(
             header,
@@ -83,6 +87,7 @@ def _of_confirm(
             outcome.reason,
             outcome.words,
             header.at,
+            news_at,
         )
         for outcome in confirm.outcomes
     ]
@@ -92,11 +97,19 @@ def _of_answer(header: m.Header, answer: b.StatusAnswer, reporter: Reporter) -> 
     if answer.sender != reporter.sponsor:
         return []
     reports: list[RailReport] = []
+    news_at = profile.news_at(header.at)
     for found in answer.payments:
         if codes.same(found.result, codes.DONE):
-            at = found.changed_at or header.at
             reports.append(
-                _report(header, found.transaction_id, found.status, found.reason, found.words, at)
+                _report(
+                    header,
+                    found.transaction_id,
+                    found.status,
+                    found.reason,
+                    found.words,
+                    found.changed_at or header.at,
+                    news_at,
+                )
             )
             continue
         unknown = codes.same(found.result, codes.UNKNOWN_ORIGINAL)
@@ -161,7 +174,13 @@ def _of_message(
 
 
 def _report(
-    header: m.Header, reference: str, status: str, reason: str, words: str, at: datetime
+    header: m.Header,
+    reference: str,
+    status: str,
+    reason: str,
+    words: str,
+    at: datetime,
+    news_at: datetime | None,
 ) -> RailReport:
     kind = NETTED_STATUS.get(status, ReportKind.IN_DOUBT)
     code = reason if reason and kind is ReportKind.REJECTED else status
@@ -173,4 +192,5 @@ def _report(
         at,
         words or codes.words_for(code),
         message_id=header.message_id,
+        next_word_at=news_at if status == _CONFIRMED else None,
     )
