@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from caiwutong.kernel.money import parse_fen, yuan
-from caiwutong.sandbox.client import SandboxClient
+from caiwutong.sandbox.client import SandboxClient, WebFile
 from caiwutong.sandbox.faults import FaultKind, Plan, Rule
 from caiwutong.sandbox.judge import Judgement, PaymentFact
 
@@ -96,6 +96,7 @@ def add_commands(
     commands.add("books", _books, "Balances in the banks' books, and the sums that must hold.")
     _fault_commands(commands)
     _money_commands(commands)
+    _web_commands(commands)
     if payments_of is not None:
         _reconcile_command(commands, payments_of)
 
@@ -107,7 +108,9 @@ def _fault_commands(commands: _Commands) -> None:
     rule = commands.add("fault", _fault, "Add one fault to those in force.")
     rule.add_argument("kind", choices=[kind.value for kind in FaultKind])
     rule.add_argument("--bank", default="", help="联行号; any bank when left out")
-    rule.add_argument("--channel", default="", choices=["", "ibps", "beps", "bank_direct"])
+    rule.add_argument(
+        "--channel", default="", choices=["", "ibps", "beps", "bank_direct", "bank_file"]
+    )
     rule.add_argument("--probability", type=float, default=1.0)
     rule.add_argument("--delay-s", type=float, default=0.0, help="business seconds")
     rule.add_argument("--code", default="RJ90", help="reject code")
@@ -131,6 +134,22 @@ def _money_commands(commands: _Commands) -> None:
     account = commands.add("account", _account, "Freeze, close or reopen an account at its bank.")
     account.add_argument("account")
     account.add_argument("state", choices=["active", "frozen", "closed"])
+
+
+def _web_commands(commands: _Commands) -> None:
+    upload = commands.add("upload", _upload, "Upload a batch file to a bank's web page (网银).")
+    upload.add_argument("file", type=Path)
+    upload.add_argument("--bank", default="", help="联行号; the only web page when left out")
+    commands.add("uploads", _uploads, "What was uploaded to the web pages.")
+    result = commands.add("result", _web_result, "Download the result file of an upload.")
+    result.add_argument("batch", type=int)
+    result.add_argument("--bank", default="")
+    result.add_argument("--out", type=Path, default=Path("."), help="folder or file to write")
+    statement = commands.add("statement", _web_statement, "Download an account's statement file.")
+    statement.add_argument("account")
+    statement.add_argument("--first", default="", help="first day, 2026-07-03")
+    statement.add_argument("--last", default="", help="last day")
+    statement.add_argument("--out", type=Path, default=Path("."), help="folder or file to write")
 
 
 def _reconcile_command(commands: _Commands, payments_of: PaymentsOf) -> None:
@@ -250,6 +269,34 @@ def _return(client: SandboxClient, args: argparse.Namespace) -> Told:
 
 def _account(client: SandboxClient, args: argparse.Namespace) -> Told:
     return _told(client.set_account(args.account, args.state))
+
+
+def _upload(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told(client.web_upload(args.file.name, args.file.read_bytes(), args.bank))
+
+
+def _uploads(client: SandboxClient, args: argparse.Namespace) -> Told:
+    batches = client.web_batches()
+    lines = [
+        f"{each['bank']}  {each['batch']:>6}  {each['rows']:>5} rows  {each['uploaded_at']}"
+        f"  {each['file_name']}"
+        for each in batches
+    ]
+    return Told({"batches": batches}, "\n".join(lines) or "nothing was uploaded yet")
+
+
+def _web_result(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _written(client.web_result(args.batch, args.bank), args.out)
+
+
+def _web_statement(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _written(client.web_statement(args.account, args.first, args.last), args.out)
+
+
+def _written(file: WebFile, out: Path) -> Told:
+    path = out / file.file_name if out.is_dir() else out
+    path.write_bytes(file.content)
+    return _told({"file": str(path), "bytes": len(file.content)})
 
 
 def _told(facts: dict[str, Any]) -> Told:

@@ -6,6 +6,7 @@ raises ``Unavailable`` when the sandbox does not run and ``Refused`` when it say
 
 from __future__ import annotations
 
+import base64
 import http.client
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ class BookBalance(msgspec.Struct, frozen=True):
     available_fen: int
     state: str
     lines: int
+
+
+class WebFile(msgspec.Struct, frozen=True):
+    """A file that a bank's web page hands out."""
+
+    file_name: str
+    content: bytes
 
 
 class _Page(msgspec.Struct):
@@ -171,6 +179,28 @@ class SandboxClient:
         """What payee banks say to 申请退回 from now on: ``agree`` or ``refuse``."""
         return self._call("PUT", "policy", {"returns": policy})
 
+    # -- a bank's web page, as a person uses it
+
+    def web_upload(self, file_name: str, content: bytes, bank: str = "") -> dict[str, Any]:
+        """Upload a batch file and authorise it; the number of the upload. ``bank``: the 联行号, or
+        the only one with a web page."""
+        query = urlencode({"file_name": file_name, "bank": bank})
+        return self._call("POST", f"web/upload?{query}", raw=content)
+
+    def web_batches(self) -> list[dict[str, Any]]:
+        """Everything uploaded so far, oldest first."""
+        return self._call("GET", "web/batches")["batches"]
+
+    def web_result(self, batch: int, bank: str = "") -> WebFile:
+        """The result file of an upload, as it stands now."""
+        return _web_file(self._call("GET", f"web/result?batch={batch}&bank={bank}"))
+
+    def web_statement(self, account: str, first: str = "", last: str = "") -> WebFile:
+        """The statement export of an account of the group; days as ISO dates, both counted."""
+        days = {"first": first, "last": last}
+        query = urlencode({"account": account} | {k: v for k, v in days.items() if v})
+        return _web_file(self._call("GET", f"web/statement?{query}"))
+
     def pause(self, seconds: float) -> dict[str, Any]:
         """Refuse connections for so many real seconds (60 at most), then open again."""
         return self._call("POST", "pause", {"seconds": seconds})
@@ -181,17 +211,18 @@ class SandboxClient:
 
     # -- the wire
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None) -> Any:
+        sent = raw if body is None else msgspec.json.encode(body)
         connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
             connection.request(
                 method,
                 f"/admin/{path}",
-                body=None if body is None else msgspec.json.encode(body),
+                body=sent,
                 headers={"Authorization": f"Bearer {self._token}"},
             )
             answer = connection.getresponse()
-            raw = answer.read()
+            said = answer.read()
         except OSError:
             raise Unavailable(
                 "sandbox.not_running",
@@ -200,7 +231,11 @@ class SandboxClient:
             ) from None
         finally:
             connection.close()
-        value = msgspec.json.decode(raw)
+        value = msgspec.json.decode(said)
         if answer.status != 200:
             raise Refused(value["code"], value["detail"], value.get("cure", ""))
         return value
+
+
+def _web_file(answer: dict[str, str]) -> WebFile:
+    return WebFile(answer["file_name"], base64.b64decode(answer["content"]))

@@ -48,6 +48,14 @@ class FaultKind(StrEnum):
     """The payee's bank refuses with ``code``."""
     RETURN = "return"
     """The money is returned (退汇) ``delay_s`` business seconds after it was netted."""
+    LOST_ROW = "lost_row"
+    """The web page drops this row of an uploaded file: not executed, in no result."""
+    MISSING_ROW = "missing_row"
+    """The web page executes the row and leaves it out of its result files."""
+    ODD_WORD = "odd_word"
+    """The result says of the row what stands in no description of the format."""
+    REORDERED = "reordered"
+    """The rows of the result stand in another order than those uploaded."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +111,9 @@ PROFILES: dict[str, tuple[Rule, ...]] = {
         Rule(kind=_K.WRONG_SIGNATURE, probability=0.002),
         Rule(kind=_K.REJECT, probability=0.004, code="RJ95"),
         Rule(kind=_K.RETURN, probability=0.002, delay_s=3600),
+        Rule(kind=_K.MISSING_ROW, probability=0.01),
+        Rule(kind=_K.ODD_WORD, probability=0.01),
+        Rule(kind=_K.REORDERED, probability=0.3),
     ),
     "rough": (
         Rule(kind=_K.LOST_REQUEST, probability=0.03),
@@ -116,6 +127,9 @@ PROFILES: dict[str, tuple[Rule, ...]] = {
         Rule(kind=_K.WRONG_SIGNATURE, probability=0.02),
         Rule(kind=_K.REJECT, probability=0.02, code="RJ95"),
         Rule(kind=_K.RETURN, probability=0.01, delay_s=3600),
+        Rule(kind=_K.MISSING_ROW, probability=0.05),
+        Rule(kind=_K.ODD_WORD, probability=0.05),
+        Rule(kind=_K.REORDERED, probability=0.5),
     ),
 }
 """Ready plans. The probabilities are ours: a few payments in a thousand for ``demo``, in a hundred

@@ -46,6 +46,7 @@ from caiwutong.sandbox.setup import (
 from caiwutong.sandbox.sponsor import Sponsor
 from caiwutong.sandbox.sponsored import Sponsored
 from caiwutong.sandbox.styles import STYLES
+from caiwutong.sandbox.web_bank import WebAdmin, WebBank
 from caiwutong.sandbox.wire import Fate, Reply
 
 MAX_BODY = 32_000_000
@@ -102,6 +103,11 @@ class Sandbox:
             )
             for code, link in keys.links.items()
         }
+        self.web = {
+            bank.code: WebBank(self.network, bank.code, bank.template)
+            for bank in prepared.world.banks
+            if bank.protocol == "bank_file"
+        }
         self.network.fronts += [
             self.notices,
             self.beps_centre,
@@ -115,7 +121,7 @@ class Sandbox:
             self.pushes,
             prepared.admin_token,
             self._pause,
-            BepsAdmin(self.beps_centre, self.beps_notices).routes,
+            BepsAdmin(self.beps_centre, self.beps_notices).routes | WebAdmin(self.web).routes,
         )
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None

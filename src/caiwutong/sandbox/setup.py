@@ -110,8 +110,8 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
-    """What the hub needs, under ``ibps`` and ``beps`` (one connection each, of the same sponsor)
-    and ``bank_direct`` (one per bank)."""
+    """What the hub needs, under ``ibps`` and ``beps`` (one connection each, of the same sponsor),
+    ``bank_direct`` (one per bank) and ``bank_file`` (the template of each web page)."""
     centre = Sm2PrivateKey.from_hex(keys.centre_secret)
     sponsored = {
         "url": base_url,
@@ -124,6 +124,11 @@ def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
     return {
         "ibps": sponsored,
         "beps": sponsored,
+        "bank_file": [
+            {"bank": bank.code, "template": bank.template}
+            for bank in world.banks
+            if bank.protocol == "bank_file"
+        ],
         "bank_direct": [
             {
                 "style": world.bank(code).style,

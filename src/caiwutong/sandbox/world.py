@@ -62,13 +62,16 @@ class Bank(msgspec.Struct, frozen=True):
     name: str
     kind: BankKind
     protocol: str = ""
-    """How its corporate customers reach it: ``ibps`` (the sponsor), ``bank_direct``, or empty."""
+    """How its corporate customers reach it: ``ibps`` (the sponsor), ``bank_direct``, ``bank_file``
+    (only a web page), or empty."""
     fees: tuple[FeeBand, ...] = ()
     """What it takes for a payment to another bank; empty is free."""
     beps_credit: str = "round"
     """When it credits what comes over BEPS: with the netting ``round``, or at ``acceptance``."""
     style: str = "cmb"
     """The wire format of its direct interface, for ``bank_direct`` (``styles.STYLES``)."""
+    template: str = ""
+    """The batch template its web page takes, for ``bank_file``."""
 
 
 class LegalEntity(msgspec.Struct, frozen=True):
@@ -160,8 +163,9 @@ _BANKS: tuple[tuple[str, str, BankKind, str], ...] = (
     ("31033109203", "远山银行", BankKind.JOINT_STOCK, "bank_direct"),
     ("31330109301", "临江银行", BankKind.CITY, "bank_direct"),
     ("31333109302", "海州银行", BankKind.CITY, ""),
-    ("40245209401", "沂河农村商业银行", BankKind.RURAL, ""),
+    ("40245209401", "沂河农村商业银行", BankKind.RURAL, "bank_file"),
 )
+_TEMPLATE = "rural-credit-batch"
 _STYLES: dict[str, str] = {"国信银行": "icbc", "国丰银行": "boc", "临江银行": "pab"}
 """By name of the bank: the style of its direct interface, where it is not ``cmb``."""
 _CENTRE = "000100000008"
@@ -202,6 +206,7 @@ def demo_world(seed: int = 1) -> World:
             _HALF if protocol == "bank_direct" else (),
             "acceptance" if number % 2 else "round",
             _STYLES.get(name, "cmb"),
+            _TEMPLATE if protocol == "bank_file" else "",
         )
         for number, (eleven, name, kind, protocol) in enumerate(_BANKS)
     )
@@ -286,6 +291,9 @@ def _own_accounts(
     others = [bank for bank in banks if bank.protocol == "bank_direct" and bank.style != "cmb"]
     for bank in others:
         accounts += _accounts_at(bank, units)
+    for bank in banks:
+        if bank.protocol == "bank_file":
+            accounts += _accounts_at(bank, units)
     return tuple(accounts)
 
 
@@ -301,7 +309,7 @@ def _accounts_at(bank: Bank, units: tuple[MemberUnit, ...]) -> list[OwnAccount]:
             bank_code=bank.code,
             bank_name=bank.name,
             nature="general",
-            access_modes=("bank_direct",),
+            access_modes=(bank.protocol,),
             opening_fen=draw.randrange(40_000_000, 120_000_000) * 100,
         )
         for number, unit in enumerate(units)

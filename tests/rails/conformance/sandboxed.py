@@ -117,7 +117,7 @@ def sandboxed(
 
     @asynccontextmanager
     async def opened(folder: Path) -> AsyncIterator[Subject]:
-        _write_world(folder)
+        write_world(folder)
         async with stage(folder) as s:
             path = folder / "connections.json"
             connections = msgspec.json.decode(path.read_bytes())
@@ -141,7 +141,7 @@ def sandboxed(
     return opened
 
 
-def _write_world(folder: Path) -> None:
+def write_world(folder: Path) -> None:
     """The demo world, with payees of hard names at every bank."""
     world: World = demo_world(1)
     banks = [bank for bank in world.banks if bank.code != world.sponsor][:2]

@@ -3,6 +3,7 @@ any function from a folder to an async context of a ``Subject`` for the rest."""
 
 from __future__ import annotations
 
+from tests.rails.conformance.carried import carried
 from tests.rails.conformance.sandboxed import NO_PAPERS, Factory, sandboxed
 from tests.rails.conformance.subject import Trait
 
@@ -18,6 +19,7 @@ SUBJECTS: dict[str, Factory] = {
         style="pab",
         lacks={Trait.NOTICES: "the bank posts nothing by itself: only asking tells"},
     ),
+    "bank_file": carried(),
     "ibps": sandboxed("ibps", lacks=NO_PAPERS),
     "beps": sandboxed("beps", lacks=NO_PAPERS),
 }

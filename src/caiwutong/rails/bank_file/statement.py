@@ -84,6 +84,7 @@ def _line(words: Statement, header: Header, number: int, row: Sequence[Raw]) -> 
     summary, remark = text(cell(_C.SUMMARY)), text(cell(_C.REMARK))
     said = " ".join(part for part in (summary, remark) if part)[:200]
     other = account_number(cell(_C.COUNTERPARTY_ACCOUNT))
+    reference = find_reference(text(cell(_C.REFERENCE)), remark, summary)
     at = datetime.combine(day.value, _time(cell(_C.TIME), cell(_C.DAY)), CHINA).astimezone(UTC)
     return _Draft(
         number,
@@ -91,11 +92,11 @@ def _line(words: Statement, header: Header, number: int, row: Sequence[Raw]) -> 
         fen,
         balance,
         text(cell(_C.LINE_ID))[:60],
-        find_reference(text(cell(_C.REFERENCE)), remark, summary),
+        reference,
         text(cell(_C.COUNTERPARTY_NAME))[:120],
         other.value if isinstance(other, Read) else "",
         said,
-        _kind(words, said, fen),
+        _kind(words, said, fen, reference, isinstance(other, Read)),
     )
 
 
@@ -159,7 +160,9 @@ def _time(raw: Raw, day: Raw) -> time:
     return time(0)
 
 
-def _kind(words: Statement, said: str, fen: int) -> str:
+def _kind(words: Statement, said: str, fen: int, reference: str, somebody: bool) -> str:
+    """What the bank's words say of a line. Fees and interest are between us and the bank alone: a
+    line with a counterparty is none, whatever its purpose calls it (服务费)."""
     folded = plain(said)
 
     def any_of(some: Sequence[str]) -> bool:
@@ -167,12 +170,15 @@ def _kind(words: Statement, said: str, fen: int) -> str:
 
     if any_of(words.correction_words):
         return "other"
-    if fen > 0 and any_of(words.return_words):
+    if "期初" in folded and not reference:
+        return "opening"
+    if fen > 0 and reference and any_of(words.return_words):
         return "return"
-    if any_of(words.fee_words):
-        return "fee" if fen < 0 else "other"
-    if any_of(words.interest_words):
-        return "interest"
+    if not reference and not somebody:
+        if any_of(words.fee_words):
+            return "fee" if fen < 0 else "other"
+        if any_of(words.interest_words):
+            return "interest"
     return "payment" if fen < 0 else "incoming"
 
 
