@@ -77,6 +77,7 @@ from caiwutong.rails.catalog.changes import Change
 from caiwutong.rails.catalog.service import Catalogs
 from caiwutong.rails.catalog.store import PostgresCatalogStore
 from caiwutong.rails.contract import CARRIED_BY_PEOPLE, Rail, RailReport
+from caiwutong.rails.hvps.connector import HvpsConnection, HvpsRail
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.settings import Settings
 from caiwutong.statements.reader import Reader
@@ -95,13 +96,14 @@ class Connections(msgspec.Struct, frozen=True):
 
     ibps: IbpsConnection | None = None
     beps: BepsConnection | None = None
+    hvps: HvpsConnection | None = None
     bank_file: tuple[BankFileConnection, ...] = ()
     """Which template each bank without a link takes."""
     bank_direct: tuple[dict[str, Any], ...] = ()
     """One entry a bank; ``style`` says which shape it has (``styles/catalog.py``)."""
 
     def __repr__(self) -> str:
-        sponsored = [name for name in ("ibps", "beps") if getattr(self, name) is not None]
+        sponsored = [name for name in ("ibps", "beps", "hvps") if getattr(self, name) is not None]
         return f"Connections({', '.join(sponsored)}, bank_direct={len(self.bank_direct)})"
 
 
@@ -466,6 +468,8 @@ def open_rails(path: Path, clock: Clock, randomness: Randomness) -> dict[str, Ra
         rails["ibps"] = IbpsRail(connections.ibps, clock, Ids(clock, randomness))
     if connections.beps is not None:
         rails["beps"] = BepsRail(connections.beps, clock, Ids(clock, randomness))
+    if connections.hvps is not None:
+        rails["hvps"] = HvpsRail(connections.hvps, clock, Ids(clock, randomness))
     return rails
 
 

@@ -23,7 +23,7 @@ from caiwutong.rails.ibps import codec
 from caiwutong.rails.ibps import messages as m
 from caiwutong.sandbox.faults import Plan, Rule
 from caiwutong.sandbox.server import Sandbox, open_sandbox
-from caiwutong.sandbox.setup import CALLBACK_IBPS, free_port
+from caiwutong.sandbox.setup import CALLBACK_DIRECT, CALLBACK_IBPS, free_port
 from caiwutong.sandbox.world import OwnAccount, Payee, World, load_world
 
 MORNING = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -84,7 +84,7 @@ class CardboardHub:
             except Exception as error:
                 self.bad.append(str(error))
                 return web.Response(status=400)
-        else:
+        elif request.path.startswith(CALLBACK_DIRECT):
             self.notices.append((request.path, body))
         return web.Response(status=204)
 

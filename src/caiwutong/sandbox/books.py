@@ -27,6 +27,7 @@ from caiwutong.sandbox.entries import (
     CLEARING,
     EXECUTED,
     FEES,
+    INTERBANK,
     PENDING,
     REJECTED,
     RESERVE,
@@ -281,6 +282,14 @@ class Book(BookReader):
         if done.rowcount:
             self._internal(CLEARING, -net_fen)
             self._internal(RESERVE, net_fen)
+
+    def lend(self, settlement: int, amount_fen: int) -> None:
+        """Money goes from this bank's settlement account to another bank's (negative: comes). The
+        same settlement again changes nothing."""
+        done = self.write("INSERT OR IGNORE INTO settlements VALUES (?,?)", settlement, amount_fen)
+        if done.rowcount:
+            self._internal(INTERBANK, -amount_fen)
+            self._internal(RESERVE, amount_fen)
 
     # -- lines
 

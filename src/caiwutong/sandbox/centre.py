@@ -4,7 +4,8 @@ Each transfer belongs to one clearing system (IBPS, BEPS …), and each system n
 the banks owe each other in the end is settled for all of them together.
 It promises that a transfer (unique by originator and reference) walks one way only:
 PR00 forwarded → PR10 confirmed → PR03 netted → PR04 settled, or ends as PR09 refused or PR08
-revoked, and that revoking is possible until netting and never after. It moves no money itself:
+revoked, and that revoking is possible until netting and never after. On a gross system (HVPS) it
+waits as PR06 and is settled by itself, without netting. It moves no money itself:
 it says when the banks book (``network``), and keeps each bank's net position, which sum to zero.
 """
 
@@ -30,6 +31,8 @@ FORWARDED, CONFIRMED, REFUSED, REVOKED, NETTED, SETTLED = (
     "PR03",
     "PR04",
 )
+QUEUED = "PR06"
+"""待处理: waits in the queue of a gross system (HVPS)."""
 CREDIT, RETURN = "A100", "A105"
 IBPS = "ibps"
 """The clearing system of a transfer that names no other."""
@@ -49,6 +52,7 @@ CREATE TABLE IF NOT EXISTS transfers (
 CREATE INDEX IF NOT EXISTS transfers_unanswered ON transfers (seq) WHERE status = 'PR00';
 CREATE INDEX IF NOT EXISTS transfers_confirmed ON transfers (seq) WHERE status = 'PR10';
 CREATE INDEX IF NOT EXISTS transfers_netted ON transfers (round, seq) WHERE status = 'PR03';
+CREATE INDEX IF NOT EXISTS transfers_queued ON transfers (seq) WHERE status = 'PR06';
 CREATE INDEX IF NOT EXISTS transfers_return ON transfers (return_due_at)
   WHERE return_due_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS rounds (
@@ -221,6 +225,16 @@ class Centre:
         """Take it back (PR08) before netting. None when it is too late."""
         words = words_of(REVOKED_CODE)
         return self._step(transfer, (FORWARDED, CONFIRMED), REVOKED, REVOKED_CODE, words, at)
+
+    def enqueue(self, transfer: Transfer, at: datetime) -> Transfer | None:
+        """Into the queue of a gross system (PR06). None when it is past that."""
+        return self._step(transfer, (FORWARDED,), QUEUED, "", "", at)
+
+    def dequeue(
+        self, transfer: Transfer, status: str, code: str, words: str, at: datetime
+    ) -> Transfer | None:
+        """Out of the queue: settled, refused or revoked. None when it is not in it."""
+        return self._step(transfer, (QUEUED,), status, code, words, at)
 
     def _step(
         self,

@@ -92,6 +92,7 @@ def add_commands(
     beps.add_argument("--round", action="store_true", help="close a netting round now")
     beps.add_argument("--quota", help="netting quota in yuan; 0 is none")
     beps.add_argument("--outage-until", help="announce an outage from now (RFC 3339)")
+    _hvps_command(commands)
     commands.add("clear", _clear, "Reach the clearing point now (清算).")
     commands.add("books", _books, "Balances in the banks' books, and the sums that must hold.")
     _fault_commands(commands)
@@ -99,6 +100,20 @@ def add_commands(
     _web_commands(commands)
     if payments_of is not None:
         _reconcile_command(commands, payments_of)
+
+
+def _hvps_command(commands: _Commands) -> None:
+    hvps = commands.add("hvps", _hvps, "HVPS: hours, queue, settlement accounts; or act on them.")
+    hvps.add_argument("--usable", help="what may be used for settlement, in yuan; 'all' again")
+    hvps.add_argument("--fund", help="another bank sends so much, in yuan (hvps.112)")
+    hvps.add_argument("--from", dest="payer", default="", help="the bank that sends it")
+    hvps.add_argument("--bank", default="", help="whose settlement account; the sponsor's")
+    hvps.add_argument("--outside-hours", choices=["reject", "hold"])
+    hvps.add_argument("--outage-until", help="announce an outage (RFC 3339)")
+    hvps.add_argument("--outage-from", help="when it begins; now when left out")
+    hvps.add_argument("--free-day", help="announce that it does not work on a day (YYYY-MM-DD)")
+    hvps.add_argument("--working-day", help="announce that it works on a day")
+    hvps.add_argument("--limit", nargs=2, metavar=("SYSTEM", "YUAN"), help="announce a limit (926)")
 
 
 def _fault_commands(commands: _Commands) -> None:
@@ -109,7 +124,7 @@ def _fault_commands(commands: _Commands) -> None:
     rule.add_argument("kind", choices=[kind.value for kind in FaultKind])
     rule.add_argument("--bank", default="", help="联行号; any bank when left out")
     rule.add_argument(
-        "--channel", default="", choices=["", "ibps", "beps", "bank_direct", "bank_file"]
+        "--channel", default="", choices=["", "ibps", "beps", "hvps", "bank_direct", "bank_file"]
     )
     rule.add_argument("--probability", type=float, default=1.0)
     rule.add_argument("--delay-s", type=float, default=0.0, help="business seconds")
@@ -211,6 +226,24 @@ def _beps(client: SandboxClient, args: argparse.Namespace) -> Told:
     if args.round:
         facts["netted"] = client.beps_round()
     return _told(facts | client.beps())
+
+
+def _hvps(client: SandboxClient, args: argparse.Namespace) -> Told:
+    if args.outside_hours:
+        client.hvps_outside_hours(args.outside_hours)
+    if args.usable is not None:
+        usable = None if args.usable == "all" else parse_fen(args.usable)
+        client.hvps_funds(usable, args.bank)
+    if args.fund is not None:
+        client.hvps_fund(parse_fen(args.fund), args.payer, args.bank)
+    if args.outage_until is not None or args.outage_from is not None:
+        client.hvps_outage(until=args.outage_until, since=args.outage_from)
+    for day, working in ((args.free_day, False), (args.working_day, True)):
+        if day is not None:
+            client.hvps_day(day, working=working)
+    if args.limit is not None:
+        client.announce_limit(args.limit[0], parse_fen(args.limit[1]))
+    return _told(client.hvps())
 
 
 def _clear(client: SandboxClient, args: argparse.Namespace) -> Told:

@@ -155,6 +155,40 @@ class SandboxClient:
         """Announce an outage of BEPS (RFC 3339; from now on, without an end, when left out)."""
         return self._call("POST", "beps/outage", {"since": since, "until": until, "words": words})
 
+    def hvps(self) -> dict[str, Any]:
+        """HVPS: hours, business day, queue, settlement accounts."""
+        return self._call("GET", "hvps")
+
+    def hvps_funds(self, usable_fen: int | None, bank: str = "") -> dict[str, Any]:
+        """Let a bank (the sponsor) use so much of its settlement account; None: all of it."""
+        return self._call("PUT", "hvps/funds", {"usable_fen": usable_fen, "bank": bank})
+
+    def hvps_fund(self, amount_fen: int, payer: str = "", bank: str = "") -> dict[str, Any]:
+        """Have another institution send money to a settlement account (hvps.112)."""
+        wish = {"amount_fen": amount_fen, "payer": payer, "bank": bank}
+        return self._call("POST", "hvps/fund", wish)
+
+    def hvps_outside_hours(self, policy: str) -> dict[str, Any]:
+        """What becomes of payments that come while HVPS is closed: ``reject`` or ``hold``."""
+        return self._call("PUT", "hvps/policy", {"outside_hours": policy})
+
+    def hvps_outage(
+        self, *, until: str | None = None, since: str | None = None, words: str = "系统临时停运"
+    ) -> dict[str, Any]:
+        """Announce an outage of HVPS (RFC 3339; from now on, without an end, when left out)."""
+        return self._call("POST", "hvps/outage", {"since": since, "until": until, "words": words})
+
+    def hvps_day(self, day: str, *, working: bool, words: str = "") -> dict[str, Any]:
+        """Announce whether HVPS works on a day (YYYY-MM-DD)."""
+        return self._call("POST", "hvps/day", {"day": day, "working": working, "words": words})
+
+    def announce_limit(
+        self, system: str, amount_fen: int, *, since: str | None = None, until: str | None = None
+    ) -> dict[str, Any]:
+        """Announce the most one payment of a system may carry (ccms.926)."""
+        wish = {"system": system, "amount_fen": amount_fen, "since": since, "until": until}
+        return self._call("POST", "hvps/limit", wish)
+
     def send_back(self, reference: str, reason: str = "账户信息有误") -> dict[str, Any]:
         """Have the payee's bank return a netted payment (退汇)."""
         return self._call("POST", "returns", {"reference": reference, "reason": reason})

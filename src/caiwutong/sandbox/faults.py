@@ -64,7 +64,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     kind: FaultKind
     probability: float = 1.0
     channel: str = ""
-    """``ibps``, ``beps`` or ``bank_direct``: the way the payment came in."""
+    """``ibps``, ``beps``, ``hvps`` or ``bank_direct``: the way the payment came in."""
     bank: str = ""
     """联行号 of the bank concerned: the payee's for SILENT, SLOW_BANK, REJECT and RETURN, else the
     one that was spoken to."""

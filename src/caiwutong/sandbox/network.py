@@ -30,11 +30,13 @@ from caiwutong.sandbox.codes import CENTRE_CHECK, END_OF_DAY, REVOKED_CODE, word
 from caiwutong.sandbox.commits import Commits
 from caiwutong.sandbox.entries import (
     REJECTED,
+    RESERVE,
     REVOKED,
     Execution,
     Instruction,
 )
 from caiwutong.sandbox.faults import FaultKind, Faults
+from caiwutong.sandbox.settlement import SettlementAccounts
 from caiwutong.sandbox.timers import Timers
 from caiwutong.sandbox.world import World
 
@@ -63,6 +65,26 @@ class Front(Protocol):
 
     def settled(self, settlement: int, transfers: list[Transfer]) -> None:
         """The net of these has been settled between the banks."""
+        ...
+
+
+class Gross(Protocol):
+    """A system that settles payments one by one instead of netting them (HVPS)."""
+
+    def take(self, transfer: Transfer) -> Transfer:
+        """A transfer was submitted: settle it or let it wait; gives it as it then stands."""
+        ...
+
+    def opens(self, at: datetime) -> datetime | None:
+        """None while it takes payments; else when it will."""
+        ...
+
+    def heal(self, bank: str) -> int:
+        """Look again at what was kept silent; gives how many were woken."""
+        ...
+
+    def recover(self) -> int:
+        """Finish what a kill left half-way; gives how many."""
         ...
 
 
@@ -102,7 +124,10 @@ class Network:
         self.commits = Commits([*self.books.values(), self.centre])
         self.netting_s = netting_s
         self.clearing_s = clearing_s
+        self.accounts = SettlementAccounts(self.centre)
         self.fronts: list[Front] = []
+        self.gross: dict[str, Gross] = {}
+        """The systems that settle gross, by name."""
         self.credits_at_acceptance: Callable[[Transfer], bool] = lambda transfer: False
         """Whether the payee's bank credits its customer when it says yes, before the netting."""
         now = clock.now().timestamp()
@@ -136,6 +161,8 @@ class Network:
                 opening_fen=payee.opening_fen,
                 at=at,
             )
+        for code, book in self.books.items():
+            self.accounts.open(code, -book.internal_fen(RESERVE))
         self.commits.flush()
 
     def close(self) -> None:
@@ -195,6 +222,8 @@ class Network:
 
     def forward(self, transfer: Transfer, channel: str) -> Transfer:
         """Put the transfer before the payee's bank, which may answer now, later, or be silent."""
+        if gross := self.gross.get(transfer.system):
+            return gross.take(transfer)
         reference, bank, at = transfer.reference, transfer.payee_bank, self.clock.now()
 
         def strike(kind: FaultKind):
@@ -280,7 +309,7 @@ class Network:
         self.centre.commit()
         for transfer in transfers:
             self.book_transfer(transfer, at)
-            self._plan_return(transfer, at)
+            self.plan_return(transfer, at)
         self.close_round(transfers)
         return len(transfers)
 
@@ -311,7 +340,8 @@ class Network:
         shown = transfer.reference if own else ""
         self.books[transfer.payee_bank].credit(transfer.order, "incoming", shown, at)
 
-    def _plan_return(self, transfer: Transfer, at: datetime) -> None:
+    def plan_return(self, transfer: Transfer, at: datetime) -> None:
+        """Let the payee's bank send a payment back later, where a fault says so."""
         if transfer.kind != CREDIT or transfer.originator.endswith(COUNTER):
             return
         bank = transfer.payee_bank
@@ -327,6 +357,7 @@ class Network:
         number, transfers = self.centre.clear(at)
         if not transfers:
             return 0
+        self.accounts.settle_net(number)
         self.centre.commit()
         self.settle_legs()
         for front in self.fronts:
@@ -349,10 +380,16 @@ class Network:
             return "原业务未轧差"
         at = self.clock.now()
         bank = transfer.payee_bank
+        gross = self.gross.get(transfer.system)
+        if gross is not None and (opening := gross.opens(at)):
+            self.centre.plan_return(transfer, opening.timestamp())
+            return ""
+        held_on = self.books[bank].credited_to(transfer.originator, transfer.reference)
+        original = transfer.order._replace(payee_account=held_on or transfer.payee_account)
         order = Instruction(
             originator=bank + COUNTER,
             reference=self._own_reference(OWN_RETURN, at, transfer.seq),
-            payer_account=transfer.payee_account,
+            payer_account=original.payee_account,
             payer_name=transfer.payee_name,
             payee_account=transfer.payer_account,
             payee_name=transfer.payer_name,
@@ -360,7 +397,7 @@ class Network:
             amount_fen=transfer.amount_fen,
             purpose=f"退汇 {reason}".strip(),
         )
-        if not self.books[bank].begin_return(transfer.order, order, at):
+        if not self.books[bank].begin_return(original, order, at):
             return "款项已退或账户余额不足"
         back = self.centre.submit(
             order,
@@ -371,7 +408,10 @@ class Network:
             message_id=order.reference,
             system=transfer.system,
         )
-        self.centre.answer(back, "", "", at)
+        if gross is not None:
+            gross.take(back)
+        else:
+            self.centre.answer(back, "", "", at)
         return ""
 
     def incoming(self, payer_account: str, payee_account: str, amount_fen: int, words: str) -> Paid:
@@ -414,7 +454,7 @@ class Network:
             if bank in ("", transfer.payee_bank) and transfer.seq in self._stalled:
                 self._ask_later(transfer)
                 woken += 1
-        return woken
+        return woken + sum([gross.heal(bank) for gross in self.gross.values()])
 
     def stalled(self) -> int:
         """How many transfers wait for a silent bank."""

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from caiwutong.sandbox.columns import grow
-from caiwutong.sandbox.entries import CLEARING, FEES, RESERVE, Account, Execution, Line
+from caiwutong.sandbox.entries import (
+    CLEARING,
+    FEES,
+    INTERBANK,
+    RESERVE,
+    SUSPENSE,
+    Account,
+    Execution,
+    Line,
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -60,7 +69,7 @@ class BookReader:
         empty = "TEXT NOT NULL DEFAULT ''"
         grow(self._db, "executions", system=empty, message_id=empty)
         self.dirty = False
-        for internal in (CLEARING, RESERVE, FEES):
+        for internal in (CLEARING, RESERVE, FEES, SUSPENSE, INTERBANK):
             self.write(
                 "INSERT OR IGNORE INTO accounts"
                 " VALUES (?,?,'internal','internal','active',0,0,0,0)",
@@ -125,6 +134,15 @@ class BookReader:
             (originator, reference),
         ).fetchone()
         return Execution(*row) if row else None
+
+    def credited_to(self, originator: str, reference: str) -> str:
+        """The account this bank has credited for a transfer; empty when it has not."""
+        rows = self.read(
+            "SELECT account FROM credits WHERE originator = ? AND reference = ?",
+            originator,
+            reference,
+        )
+        return str(rows[0][0]) if rows else ""
 
     def lines(self, account: str, after: int, limit: int) -> list[Line]:
         """Statement lines of an account after this line number, in the bank's order."""

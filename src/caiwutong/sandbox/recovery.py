@@ -24,6 +24,7 @@ _log = logging.getLogger("caiwutong.sandbox")
 def recover(network: Network) -> dict[str, int]:
     """Finish what was left half-way. Gives what was found, by kind."""
     found = {"undecided": 0, "unbooked": 0, "unanswered": 0}
+    found["unbooked"] += sum([gross.recover() for gross in network.gross.values()])
     for code, book in network.books.items():
         for execution in book.pending():
             found["undecided"] += _take_up(network, code, book, execution)

@@ -1,9 +1,9 @@
 """The sockets of the sandbox: one HTTP server on loopback, one process.
 
-``POST /ibps`` and ``POST /beps`` are the front-end, ``POST /banks/{code}/direct`` a bank's direct
-interface, ``/admin/…`` the person's hand. An answer leaves only after everything it speaks of has
-been committed. Broken lines (``wire.Fate``) are made here: a reset connection, 503, or no answer
-ever.
+``POST /ibps``, ``/beps`` and ``/hvps`` are the front-end, ``POST /banks/{code}/direct`` is a bank's
+direct interface, ``/admin/…`` the person's hand. An answer leaves only after everything it speaks
+of has been committed. Broken lines (``wire.Fate``) are made here: a reset connection, 503, or no
+answer ever.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from caiwutong.crypto.gm import Sm2PrivateKey
+from caiwutong.crypto.gm import Sm2PrivateKey, Sm2PublicKey
 from caiwutong.kernel.clock import Clock
 from caiwutong.kernel.errors import CaiwutongError, Refused
 from caiwutong.rails.beps.codec import CODEC as BEPS
+from caiwutong.rails.hvps.codec import CODEC as HVPS
 from caiwutong.rails.ibps.codec import CODEC as IBPS
 from caiwutong.sandbox.admin import Admin
 from caiwutong.sandbox.beps import BepsDoor
@@ -29,6 +30,10 @@ from caiwutong.sandbox.beps_centre import BepsCentre
 from caiwutong.sandbox.beps_notices import BepsNotices
 from caiwutong.sandbox.doors import Speaker
 from caiwutong.sandbox.faults import Faults, Plan
+from caiwutong.sandbox.hvps import HvpsDoor
+from caiwutong.sandbox.hvps_admin import HvpsAdmin
+from caiwutong.sandbox.hvps_centre import HvpsCentre
+from caiwutong.sandbox.hvps_notices import HvpsNotices
 from caiwutong.sandbox.network import Network
 from caiwutong.sandbox.notices import Notices
 from caiwutong.sandbox.pushes import Pushes
@@ -37,7 +42,9 @@ from caiwutong.sandbox.setup import (
     BEPS_PATH,
     CALLBACK_BEPS,
     CALLBACK_DIRECT,
+    CALLBACK_HVPS,
     CALLBACK_IBPS,
+    HVPS_PATH,
     IBPS_PATH,
     Prepared,
     free_port,
@@ -90,12 +97,9 @@ class Sandbox:
         self.notices = Notices(self.network, speaker, self.pushes, CALLBACK_IBPS)
         self.sponsor = Sponsor(self.network, sponsored, speaker, participant, self.notices.push)
         self.beps_centre = BepsCentre(self.network, round_minutes=beps_round_minutes)
-        speaker = Speaker(self.network, centre_key, prepared.world.sponsor, BEPS)
-        self.beps_notices = BepsNotices(self.beps_centre, speaker, self.pushes, CALLBACK_BEPS)
-        self.beps = BepsDoor(
-            self.beps_centre, sponsored, speaker, participant, self.beps_notices.push
-        )
-        for tick in (self.beps_centre.tick, self.beps_notices.tick):
+        self._open_beps(prepared, sponsored, centre_key, participant)
+        self._open_hvps(prepared, sponsored, centre_key, participant)
+        for tick in (self.beps_centre.tick, self.beps_notices.tick, self.hvps_centre.tick):
             self.network.timers.every_tick(tick)
         self.direct = {
             code: STYLES[prepared.world.bank(code).style].bank(
@@ -112,6 +116,7 @@ class Sandbox:
             self.notices,
             self.beps_centre,
             self.beps_notices,
+            self.hvps_notices,
             *self.direct.values(),
         ]
         self.admin = Admin(
@@ -121,11 +126,40 @@ class Sandbox:
             self.pushes,
             prepared.admin_token,
             self._pause,
-            BepsAdmin(self.beps_centre, self.beps_notices).routes | WebAdmin(self.web).routes,
+            BepsAdmin(self.beps_centre, self.beps_notices).routes
+            | HvpsAdmin(self.hvps_centre, self.hvps_notices).routes
+            | WebAdmin(self.web).routes,
         )
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _open_beps(
+        self,
+        prepared: Prepared,
+        sponsored: Sponsored,
+        centre_key: Sm2PrivateKey,
+        participant: Sm2PublicKey,
+    ) -> None:
+        speaker = Speaker(self.network, centre_key, prepared.world.sponsor, BEPS)
+        self.beps_notices = BepsNotices(self.beps_centre, speaker, self.pushes, CALLBACK_BEPS)
+        self.beps = BepsDoor(
+            self.beps_centre, sponsored, speaker, participant, self.beps_notices.push
+        )
+
+    def _open_hvps(
+        self,
+        prepared: Prepared,
+        sponsored: Sponsored,
+        centre_key: Sm2PrivateKey,
+        participant: Sm2PublicKey,
+    ) -> None:
+        self.hvps_centre = HvpsCentre(self.network)
+        speaker = Speaker(self.network, centre_key, prepared.world.sponsor, HVPS)
+        self.hvps_notices = HvpsNotices(self.hvps_centre, speaker, self.pushes, CALLBACK_HVPS)
+        self.hvps = HvpsDoor(
+            self.hvps_centre, sponsored, speaker, participant, self.hvps_notices.push
+        )
 
     async def start(self) -> None:
         """Finish what a killed process left, then open the port."""
@@ -180,6 +214,8 @@ class Sandbox:
             return self.sponsor.handle(body)
         if method == "POST" and path == BEPS_PATH:
             return self.beps.handle(body)
+        if method == "POST" and path == HVPS_PATH:
+            return self.hvps.handle(body)
         code = path.removeprefix("/banks/").removesuffix("/direct")
         if method == "POST" and code in self.direct:
             return self.direct[code].handle(body)

@@ -31,8 +31,10 @@ from caiwutong.sandbox.world import World, demo_world, load_world, save_world
 
 IBPS_PATH = "/ibps"
 BEPS_PATH = "/beps"
+HVPS_PATH = "/hvps"
 CALLBACK_IBPS = "/v1/rails/ibps/messages"
 CALLBACK_BEPS = "/v1/rails/beps/messages"
+CALLBACK_HVPS = "/v1/rails/hvps/messages"
 """Where the hub takes what the centre pushes."""
 CALLBACK_DIRECT = "/callbacks/bank_direct/"
 """Where the hub takes the notices of the direct banks, before the name of the connection."""
@@ -110,8 +112,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
-    """What the hub needs, under ``ibps`` and ``beps`` (one connection each, of the same sponsor),
-    ``bank_direct`` (one per bank) and ``bank_file`` (the template of each web page)."""
+    """What the hub needs, under ``ibps``, ``beps`` and ``hvps`` (one connection each, of the
+    same sponsor), ``bank_direct`` (one per bank) and ``bank_file`` (the template of each web
+    page)."""
     centre = Sm2PrivateKey.from_hex(keys.centre_secret)
     sponsored = {
         "url": base_url,
@@ -124,6 +127,7 @@ def connections(world: World, keys: KeyFile, base_url: str) -> dict[str, Any]:
     return {
         "ibps": sponsored,
         "beps": sponsored,
+        "hvps": sponsored,
         "bank_file": [
             {"bank": bank.code, "template": bank.template}
             for bank in world.banks

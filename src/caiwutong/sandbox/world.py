@@ -269,7 +269,7 @@ def _own_accounts(
                 bank_code=sponsor.code,
                 bank_name=sponsor.name,
                 nature="general",
-                access_modes=("ibps", "beps"),
+                access_modes=("ibps", "beps", "hvps"),
                 opening_fen=opening,
                 overdraft_fen=5_000_000_00 if unit.key == "U01" else 0,
             )
