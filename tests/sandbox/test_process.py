@@ -207,6 +207,8 @@ async def test_every_command_answers_and_reconcile_can_fail(folder: Path) -> Non
             ["heal", "--all"],
             ["incoming", s.payer.account, "12.34"],
             ["return", reference],
+            ["clerk"],
+            ["end-sessions"],
             ["account", s.payer.account, "active"],
         ):
             assert (await run(*words)).status == 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
 
@@ -62,6 +63,16 @@ class _Policy(msgspec.Struct, forbid_unknown_fields=True):
     returns: str
 
 
+class _Clerk(msgspec.Struct, forbid_unknown_fields=True):
+    reference: str
+    decision: Literal["release", "refuse"]
+    reason: str = "人工审核未通过"
+
+
+class _Sessions(msgspec.Struct, forbid_unknown_fields=True):
+    bank: str = ""
+
+
 class _Pause(msgspec.Struct, forbid_unknown_fields=True):
     seconds: float
 
@@ -101,6 +112,9 @@ class Admin:
             ("POST", "/admin/returns"): self._return,
             ("POST", "/admin/incoming"): self._incoming,
             ("POST", "/admin/accounts"): self._set_state,
+            ("GET", "/admin/clerk"): self._with_clerks,
+            ("POST", "/admin/clerk"): self._decide,
+            ("POST", "/admin/sessions"): self._end_sessions,
             ("PUT", "/admin/policy"): self._policy,
             ("PUT", "/admin/hub"): self._hub,
             ("POST", "/admin/pause"): self._pause,
@@ -271,6 +285,49 @@ class Admin:
                 book.set_state(wish.account, wish.state)
                 return {"account": wish.account, "state": wish.state, "bank": book.code}
         raise NotFound("sandbox.no_account", "There is no such account.")
+
+    def _with_clerks(self, query: Mapping[str, str], body: bytes) -> Any:
+        """Payments that clerks of direct banks keep now (落地), oldest first at each bank."""
+        return {
+            "payments": [
+                {
+                    "bank": code,
+                    "reference": request.reference,
+                    "payer_account": request.order.payer_account,
+                    "payee_account": request.order.payee_account,
+                    "payee_name": request.order.payee_name,
+                    "amount_fen": request.order.amount_fen,
+                    "released_at": datetime.fromtimestamp(request.due_at or 0, UTC),
+                }
+                for code, bank in self._direct.items()
+                for request in bank.with_the_clerk()
+            ]
+        }
+
+    def _decide(self, query: Mapping[str, str], body: bytes) -> Any:
+        wish = msgspec.json.decode(body, type=_Clerk)
+        for code, bank in self._direct.items():
+            done = (
+                bank.release(wish.reference)
+                if wish.decision == "release"
+                else bank.refuse(wish.reference, wish.reason)
+            )
+            if done:
+                return {"reference": wish.reference, "bank": code, "decision": wish.decision}
+        raise NotFound(
+            "sandbox.not_with_a_clerk",
+            f"No clerk keeps a payment {wish.reference[:30]!r}.",
+            "List the payments clerks keep: caiwutong sandbox clerk.",
+        )
+
+    def _end_sessions(self, query: Mapping[str, str], body: bytes) -> Any:
+        wish = msgspec.json.decode(body or b"{}", type=_Sessions)
+        ended = {
+            code: bank.end_sessions()
+            for code, bank in self._direct.items()
+            if wish.bank in ("", code)
+        }
+        return {"ended": sum(ended.values())}
 
     def _policy(self, query: Mapping[str, str], body: bytes) -> Any:
         wish = msgspec.json.decode(body, type=_Policy)

@@ -98,6 +98,7 @@ def add_commands(
     _fault_commands(commands)
     _money_commands(commands)
     _web_commands(commands)
+    _direct_commands(commands)
     if payments_of is not None:
         _reconcile_command(commands, payments_of)
 
@@ -165,6 +166,17 @@ def _web_commands(commands: _Commands) -> None:
     statement.add_argument("--first", default="", help="first day, 2026-07-03")
     statement.add_argument("--last", default="", help="last day")
     statement.add_argument("--out", type=Path, default=Path("."), help="folder or file to write")
+
+
+def _direct_commands(commands: _Commands) -> None:
+    clerk = commands.add(
+        "clerk", _clerk, "Payments that banks handle by hand (落地), or decide one."
+    )
+    clerk.add_argument("decision", nargs="?", choices=["release", "refuse"])
+    clerk.add_argument("reference", nargs="?", default="")
+    clerk.add_argument("--reason", default="")
+    ends = commands.add("end-sessions", _end_sessions, "Let our sessions at direct banks end now.")
+    ends.add_argument("--bank", default="", help="联行号; every bank when left out")
 
 
 def _reconcile_command(commands: _Commands, payments_of: PaymentsOf) -> None:
@@ -330,6 +342,22 @@ def _written(file: WebFile, out: Path) -> Told:
     path = out / file.file_name if out.is_dir() else out
     path.write_bytes(file.content)
     return _told({"file": str(path), "bytes": len(file.content)})
+
+
+def _clerk(client: SandboxClient, args: argparse.Namespace) -> Told:
+    if args.decision:
+        return _told(client.clerk_decides(args.reference, args.decision, args.reason))
+    kept = client.with_clerks()
+    lines = [
+        f"{each['bank']}  {each['reference']:<20} {yuan(each['amount_fen']):>20}"
+        f"  {each['payee_name']}  goes on at {each['released_at']}"
+        for each in kept
+    ]
+    return Told({"payments": kept}, "\n".join(lines) or "no payment is with a clerk")
+
+
+def _end_sessions(client: SandboxClient, args: argparse.Namespace) -> Told:
+    return _told({"ended": client.end_sessions(args.bank)})
 
 
 def _told(facts: dict[str, Any]) -> Told:

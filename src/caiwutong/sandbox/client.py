@@ -209,6 +209,19 @@ class SandboxClient:
         """Make an account ``active``, ``frozen`` or ``closed``."""
         return self._call("POST", "accounts", {"account": account, "state": state})
 
+    def with_clerks(self) -> list[dict[str, Any]]:
+        """The payments that clerks of direct banks keep now (落地)."""
+        return self._call("GET", "clerk")["payments"]
+
+    def clerk_decides(self, reference: str, decision: str, reason: str = "") -> dict[str, Any]:
+        """Have the clerk ``release`` or ``refuse`` a payment he keeps."""
+        wish = {"reference": reference, "decision": decision}
+        return self._call("POST", "clerk", wish | ({"reason": reason} if reason else {}))
+
+    def end_sessions(self, bank: str = "") -> int:
+        """Let the sessions at direct banks end now, at one bank or all; how many ended."""
+        return int(self._call("POST", "sessions", {"bank": bank})["ended"])
+
     def answer_return_requests(self, policy: str) -> dict[str, Any]:
         """What payee banks say to 申请退回 from now on: ``agree`` or ``refuse``."""
         return self._call("PUT", "policy", {"returns": policy})

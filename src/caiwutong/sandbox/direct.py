@@ -80,6 +80,10 @@ class DirectBank(ABC):
         """Go on with what was kept silent; gives how many requests."""
         return self.register.wake(self.network.clock.now().timestamp())
 
+    def end_sessions(self) -> int:
+        """Let every session of the customer end now; gives how many. Most interfaces have none."""
+        return 0
+
     # -- what a skin says in its style's words
 
     @abstractmethod

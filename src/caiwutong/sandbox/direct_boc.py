@@ -57,7 +57,6 @@ class BocBank(DirectBank):
         """When the answers that are still on their way will have gone."""
 
     def end_sessions(self) -> int:
-        """Let every token die now; gives how many."""
         ended = len(self._sessions)
         self._sessions.clear()
         return ended
