@@ -69,11 +69,11 @@ class PabConnector:
         return at + timedelta(seconds=window)
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
-        """A signed message for each payer's account, of up to 500 payments. Raises Refused where a
-        field does not fit."""
-        by_payer: dict[str, list[Attempt]] = {}
+        """A signed message for each payer's account and urgency, of up to 500 payments. Raises
+        Refused where a field does not fit."""
+        by_payer: dict[tuple[str, Priority], list[Attempt]] = {}
         for each in attempts:
-            by_payer.setdefault(each.payer.account, []).append(each)
+            by_payer.setdefault((each.payer.account, each.priority), []).append(each)
         step = self._profile.batch_payments
         return [
             self._message(group[at : at + step])
@@ -229,7 +229,7 @@ def _batch(payments: Sequence[m.PayRequest], number: str, total_fen: int) -> m.B
         batch=number,
         count=str(len(payments)),
         total=yuan(total_fen, grouped=False),
-        urgency="Y" if any(each.urgency == "Y" for each in payments) else "N",
+        urgency=first.urgency,
         currency=first.currency,
         payer_account=first.payer_account,
         payer_name=first.payer_name,
