@@ -134,3 +134,13 @@ def test_peaks_that_do_not_fit_the_size_are_refused() -> None:
         merkle.inclusion_proof([], 0)
     with pytest.raises(ValueError, match="never had"):
         merkle.consistency_proof([], 1)
+
+
+@given(records, records)
+def test_growth_is_proved_from_the_peaks_and_what_came_after(
+    old: list[bytes], new: list[bytes]
+) -> None:
+    everything, before = hashes(old + new), merkle.GrowingTree()
+    before.extend(hashes(old))
+    proof = merkle.consistency_proof_of_new(before.size, before.frontier(), hashes(new))
+    assert proof == merkle.consistency_proof(everything, len(old))

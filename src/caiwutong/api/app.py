@@ -38,6 +38,7 @@ from caiwutong.api.problems import Failed, NotOffered, bytes_of, headers_of, no_
 from caiwutong.api.refusals import RefusalLog
 from caiwutong.api.routes.access import api_key_routes, mandate_routes
 from caiwutong.api.routes.accounts import bank_account_routes, payee_routes
+from caiwutong.api.routes.audit import audit_routes
 from caiwutong.api.routes.catalog import catalog_routes
 from caiwutong.api.routes.failover import failover_routes
 from caiwutong.api.routes.imports import import_routes
@@ -52,6 +53,7 @@ _ROUTES = (
     payment_routes,
     failover_routes,
     ledger_routes,
+    audit_routes,
     organisation_routes,
     people_routes,
     bank_account_routes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -100,6 +101,13 @@ class MemoryAuditStore:
         own = self.batches.get(tenant, [])
         found = bisect_left(own, place, key=lambda batch: (batch.last_xid, batch.last_event_id))
         return own[found] if found < len(own) else None
+
+    async def batch_at(self, tx: Tx, tenant: str, seq: int) -> Batch | None:
+        own = [batch for batch in self.batches.get(tenant, []) if batch.first_seq <= seq]
+        return own[-1] if own else None
+
+    async def batch_sealed_from(self, tx: Tx, tenant: str, at: datetime) -> Batch | None:
+        return next((b for b in self.batches.get(tenant, []) if b.sealed_at >= at), None)
 
     async def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
         for event in list(self.events.get(tenant, [])):

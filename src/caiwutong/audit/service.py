@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from caiwutong.audit.model import NO_SUBJECT, Event, canonical_json
-from caiwutong.audit.proof import EventProof, prove
+from caiwutong.audit.proof import EventProof, GrowthProof, prove, prove_growth
 from caiwutong.audit.store import AuditStore
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.clock import Clock
@@ -119,3 +119,7 @@ class Audit:
     async def prove(self, tx: Tx, event: Event) -> EventProof:
         """A proof of this event for someone outside; see ``proof.is_good``."""
         return await prove(self._store, tx, event)
+
+    async def prove_growth(self, tx: Tx, tenant: str, old_size: int) -> GrowthProof:
+        """That the log of now begins with that of ``old_size`` events; see ``proof``."""
+        return await prove_growth(self._store, tx, tenant, old_size)

@@ -7,6 +7,7 @@ and never changes; the rest serves the sealer and the verifier.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -76,6 +77,14 @@ class AuditStore(Protocol):
 
     async def batch_of(self, tx: Tx, tenant: str, place: Cursor) -> Batch | None:
         """The first batch that reaches this place in the order of sealing."""
+        ...
+
+    async def batch_at(self, tx: Tx, tenant: str, seq: int) -> Batch | None:
+        """The batch that holds this event number; the last one for a number beyond it."""
+        ...
+
+    async def batch_sealed_from(self, tx: Tx, tenant: str, at: datetime) -> Batch | None:
+        """The first batch sealed at this moment or later."""
         ...
 
     def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:
@@ -157,6 +166,14 @@ class PostgresAuditStore:
 
     async def batch_of(self, tx: Tx, tenant: str, place: Cursor) -> Batch | None:
         row = await pg(tx).fetch_one(_sql["batch_of"], tenant, *place)
+        return None if row is None else _batch(row)
+
+    async def batch_at(self, tx: Tx, tenant: str, seq: int) -> Batch | None:
+        row = await pg(tx).fetch_one(_sql["batch_at"], tenant, seq)
+        return None if row is None else _batch(row)
+
+    async def batch_sealed_from(self, tx: Tx, tenant: str, at: datetime) -> Batch | None:
+        row = await pg(tx).fetch_one(_sql["batch_sealed_from"], tenant, at)
         return None if row is None else _batch(row)
 
     async def stream_events(self, tx: Tx, tenant: str) -> AsyncGenerator[Event]:

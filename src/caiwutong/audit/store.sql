@@ -127,6 +127,24 @@ WHERE tenant = $1 AND (last_xid, last_event_id) >= ($2::xid8, $3::uuid)
 ORDER BY last_xid, last_event_id
 LIMIT 1;
 
+-- name: batch_at
+-- The batch that holds event number $2.
+SELECT tenant, batch_no, first_seq, count, event_ids, event_xids, last_xid, last_event_id, leaves,
+       frontier, root, head, signature, sealed_at
+FROM audit_batches
+WHERE tenant = $1 AND first_seq <= $2
+ORDER BY first_seq DESC
+LIMIT 1;
+
+-- name: batch_sealed_from
+-- The first batch sealed at $2 or later.
+SELECT tenant, batch_no, first_seq, count, event_ids, event_xids, last_xid, last_event_id, leaves,
+       frontier, root, head, signature, sealed_at
+FROM audit_batches
+WHERE tenant = $1 AND sealed_at >= $2
+ORDER BY batch_no
+LIMIT 1;
+
 -- name: stream_events
 SELECT tenant, event_id, kind, subject_kind, subject_id, actor, at, body, recorded_at, xid
 FROM audit_events

@@ -78,6 +78,35 @@ async def verify(
     )
 
 
+async def compare_with_witness(
+    database: Database, file: Path, public_key: bytes, store: AuditStore | None = None
+) -> Finding | None:
+    """The first head that a witness kept and the database no longer stands by; None: all agree.
+    With ``verify`` finding nothing, no event up to the witness's last head was touched."""
+    store = store or PostgresAuditStore()
+    any_kept = False
+    try:
+        async with database.transaction() as tx:
+            for line in read_heads(file):
+                any_kept = True
+                head = line.decoded()
+                if not line.is_signed_by(public_key):
+                    return _file_finding(head, f"A line of {file.name} is not signed by the key.")
+                found = await store.batches_after(tx, head.tenant, head.batch_no - 1, 1)
+                if not found or found[0].head != bytes(line.head):
+                    what = "history_rewritten" if found else "tail_missing"
+                    detail = (
+                        f"The witness kept head {head.batch_no} of {head.size} events; the "
+                        f"database {'has another one' if found else 'ends before it'}."
+                    )
+                    return _file_finding(head, detail, what)
+    except Broken as broken:
+        return _file_finding(None, f"{file.name}: {broken.detail}")
+    if not any_kept:
+        return _file_finding(None, f"{file.name} holds no head, or is not there.", "head_missing")
+    return None
+
+
 def _exported_tenants(path: Path, public_key: bytes) -> tuple[set[str], list[Finding]]:
     """The tenants of the file, and its first head that was not signed by the vault."""
     tenants: set[str] = set()

@@ -25,8 +25,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The first thing that is wrong in a tenant's log.
 
     ``what``: edited, deleted, inserted, reordered, batch_altered, batch_missing, tail_missing,
-    head_altered, head_missing. ``seq`` and ``event_id`` name the event where one can be named;
-    otherwise ``seq`` is the first one affected.
+    head_altered, head_missing; against a witness, history_rewritten. ``seq`` and ``event_id``
+    name the event where one can be named; otherwise ``seq`` is the first one affected.
     """
 
     tenant: str

@@ -156,6 +156,36 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     return proof[::-1]
 
 
+def consistency_proof_of_new(
+    old_size: int, old_frontier: bytes, new_leaves: Sequence[bytes]
+) -> list[bytes]:
+    """As ``consistency_proof`` from ``old_size`` on, without the leaves before it: the peaks of
+    the old tree and the leaves that came after it are enough."""
+    size = old_size + len(new_leaves)
+    old = _peak_ranges(old_size, old_frontier)
+    if old_size in (0, size):
+        return []
+
+    def over(first: int, last: int) -> bytes:
+        # Every old range of the proof is a full subtree that no larger old one contains: a peak.
+        peak = old.get((first, last))
+        return root(new_leaves[first - old_size : last - old_size]) if peak is None else peak
+
+    proof: list[bytes] = []
+    first, last, left, whole = 0, size, old_size, True
+    while left != last - first:
+        middle = first + _split(last - first)
+        if left <= middle - first:
+            proof.append(over(middle, last))
+            last = middle
+        else:
+            proof.append(over(first, middle))
+            left, first, whole = left - (middle - first), middle, False
+    if not whole:
+        proof.append(over(first, last))
+    return proof[::-1]
+
+
 def verify_inclusion(
     leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes
 ) -> bool:

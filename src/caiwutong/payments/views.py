@@ -12,7 +12,7 @@ import msgspec
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.errors import NotFound
-from caiwutong.kernel.order import References
+from caiwutong.kernel.order import PaymentOrder, References
 from caiwutong.payments.intake import open_payee
 from caiwutong.payments.model import DISPATCH_LEASE, WAITS, AttemptRow, PaymentRow, Task
 from caiwutong.payments.ports import Seal
@@ -242,6 +242,25 @@ class Views:
             waits.get("route"),
         )
 
+    async def order(self, tenant: str, payment_id: UUID) -> PaymentOrder:
+        """The order as it was given, in clear: its canonical bytes are what the digest, and so
+        every signature, is bound to. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            row = await self._row(tx, tenant, payment_id)
+        return PaymentOrder(
+            bank_account_id=row.bank_account_id,
+            payee=open_payee(self._seal, row),
+            amount_fen=row.amount_fen,
+            currency=row.currency,
+            direction=row.direction,
+            purpose=row.purpose,
+            remark=row.remark,
+            priority=row.priority,
+            execute_on=row.execute_on,
+            channel=row.channel,
+            references=row.refs,
+        )
+
     async def overview(self, tenant: str) -> Overview:
         """Counts for a dashboard, a bench, a demo."""
         async with self._database.transaction() as tx:
@@ -282,11 +301,7 @@ class Views:
     async def _row(self, tx: Tx, tenant: str, payment_id: UUID) -> PaymentRow:
         row = await self._store.get(tx, tenant, payment_id)
         if row is None:
-            raise NotFound(
-                "payment.not_found",
-                f"There is no payment {payment_id}.",
-                "Search by your own number, the amount, or the last four digits of the payee.",
-            )
+            raise no_such_payment(payment_id)
         return row
 
 
@@ -312,3 +327,12 @@ def _attempt(a: AttemptRow) -> AttemptView:
         a.number, a.rail, a.reference, a.created_at, a.outcome, a.code, a.closed_at,
         msgspec.Raw(a.route), a.later, a.later_code, a.later_at,
     )  # fmt: skip
+
+
+def no_such_payment(payment_id: UUID) -> NotFound:
+    """What is said of a payment this tenant does not have."""
+    return NotFound(
+        "payment.not_found",
+        f"There is no payment {payment_id}.",
+        "Search by your own number, the amount, or the last four digits of the payee.",
+    )
