@@ -73,10 +73,12 @@ async def statement(link: Link, account: str, cursor: str, now: datetime) -> Sta
     """One page after ``cursor``. The cursor stays good when there is nothing more yet."""
     today = china_date(now)
     earliest = f"{months_before(today, link.profile.statement_months):%Y%m%d}"
-    place = _opened(cursor) if cursor else Place(earliest, "", 0, "", 0)
+    begin = Place(earliest, "", 0, "", 0)
+    place = _opened(cursor) if cursor else begin
     if place.from_day < earliest:
-        # So long ago that the bank no longer has it: go on where it begins.
-        place = Place(earliest, "", 0, "", 0)
+        # The bank reaches no further back: go on from the last line read, or where it begins.
+        known = place.day >= earliest
+        place = Place(place.day, "", place.on_day, place.day, place.on_day) if known else begin
     for _ in range(_MOST_PAGES):
         body = await _page(link, account, place, today)
         if len(body.entries) > place.seen or not body.next_tag:
