@@ -60,6 +60,8 @@ class LocalBank:
         self.now: Callable[[], datetime] = lambda: NOON
         self.fault = ""
         self.payments: dict[str, messages.PaymentRecord] = {}
+        self.batches: dict[str, list[messages.BatchLine]] = {}
+        """A batch's payments are found in it only, not by BB1PAYQR."""
         self.seen: list[str] = []
         self.most_at_once = 0
         self.entries: list[accounts.StatementEntry] = []
@@ -136,6 +138,19 @@ class LocalBank:
         match request.body:
             case messages.PayRequest(payments=(detail,)):
                 return self._pay(detail)
+            case messages.BatchPayRequest(modes=(mode,), payments=details):
+                return self._pay_batch(mode, details), "SUC0000"
+            case messages.BatchListRequest():
+                return self._list_batches(), "CDC0098" if self.fault == "no lists" else "SUC0000"
+            case messages.BatchDetailRequest(queries=(query,)):
+                return self._batch(query), "SUC0000"
+            case messages.ReturnsByDayRequest():
+                back = [each for each in self.payments.values() if each.flag == "B"]
+                found = tuple(
+                    messages.ReturnedPayment(reference=each.reference, amount=each.amount)
+                    for each in back
+                )
+                return messages.ReturnsByDayAnswer(payments=found), "SUC0000"
             case messages.PayQueryRequest(queries=(query,)):
                 found = self.payments.get(query.reference)
                 return messages.PayQueryAnswer(records=(found,) if found else ()), "SUC0000"
@@ -167,6 +182,43 @@ class LocalBank:
                 payer_account=detail.payer_account,
             )
         return messages.PayAnswer(outcomes=(messages.PayOutcome(state="NTE"),)), "SUC0000"
+
+    def _pay_batch(
+        self, mode: messages.BatchMode, details: tuple[messages.PayDetail, ...]
+    ) -> messages.BatchPayAnswer:
+        if self.fault == "refuse batch":
+            outcome = messages.BatchOutcome(batch=mode.batch, state="FIN", flag="F")
+            return messages.BatchPayAnswer(outcomes=(outcome,))
+        assert mode.count == str(len(details))
+        self.batches[mode.batch] = [
+            messages.BatchLine(
+                batch=mode.batch,
+                reference=detail.reference,
+                state="BNK",
+                amount=detail.amount,
+                payer_account=detail.payer_account,
+            )
+            for detail in details
+        ]
+        outcome = messages.BatchOutcome(batch=mode.batch, state="OPR", error_code="SUC0000")
+        return messages.BatchPayAnswer(outcomes=(outcome,))
+
+    def _list_batches(self) -> messages.BatchListAnswer:
+        return messages.BatchListAnswer(
+            batches=tuple(
+                messages.BatchSummary(batch=number, state="BNK", count=str(len(lines)))
+                for number, lines in self.batches.items()
+            )
+        )
+
+    def _batch(self, query: messages.BatchDetailQuery) -> messages.BatchDetailAnswer:
+        """One line a page."""
+        lines, at = self.batches[query.batch], int(query.continuation or "0")
+        follow = messages.msgspec.structs.replace(query, continuation=str(at + 1))
+        return messages.BatchDetailAnswer(
+            lines=tuple(lines[at : at + 1]),
+            next_queries=(follow,) if at + 1 < len(lines) else (),
+        )
 
     def _balances(self, numbers: list[str]) -> accounts.BalancesAnswer:
         assert len(numbers) <= profile.CMB_CLOUD.balance_accounts

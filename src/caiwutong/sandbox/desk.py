@@ -87,6 +87,15 @@ class Desk:
         found = self._register.returned_between(f"{first:%Y%m%d}", f"{last:%Y%m%d}")
         return [each for each in found if account in ("", each.order.payer_account)]
 
+    def packages(self, first: date, last: date) -> dict[str, list[PaymentRequest]]:
+        """What came in packages on these days, by package, in the bank's order."""
+        names = self._register.packages(f"{first:%Y%m%d}", f"{last:%Y%m%d}")
+        return {name: self._register.in_package(name) for name in names}
+
+    def package(self, name: str) -> list[PaymentRequest]:
+        """What came in this package."""
+        return self._register.in_package(name)
+
     def slip(self, number: str, line_id: str) -> Slip:
         """The receipt of one line. Raises Refused where there is no such line."""
         account = self.must_own(number)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime
 
+import msgspec
+
 from caiwutong.kernel.clock import CHINA
 from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.money import yuan
@@ -14,12 +16,13 @@ from caiwutong.rails.bank_direct.styles.cmb import profile
 from caiwutong.rails.bank_direct.styles.cmb.messages import Wire
 from caiwutong.sandbox.desk import Desk, day_of, line_id
 from caiwutong.sandbox.entries import Line
-from caiwutong.sandbox.requests import PaymentRequest
+from caiwutong.sandbox.requests import FIN, PAID, PaymentRequest
 from caiwutong.sandbox.wire import clean
 
 _KINDS = {kind: code for code, kind in profile.LINE_KINDS.items()}
 _STATES = {"active": "A", "frozen": "B", "closed": "C"}
 _FACTS = profile.CMB_CLOUD
+_BATCH_PAGE = 100
 
 
 class CmbDesk:
@@ -52,11 +55,12 @@ class CmbDesk:
             case b.ReturnsByDayRequest(queries=(query, *_)):
                 found = self._desk.returned(day_of(query.from_day), day_of(query.to_day))
                 return b.ReturnsByDayAnswer(payments=tuple(map(self.returned, found)))
-            case b.BatchListRequest():
-                # Payments reach this bank one by one (BB1PAYOP), so it holds no batch.
-                return b.BatchListAnswer()
-            case b.BatchDetailRequest():
-                return b.BatchDetailAnswer()
+            case b.BatchListRequest(queries=(query, *_)):
+                days = day_of(query.from_day), day_of(query.to_day)
+                found = self._desk.packages(*days)
+                return b.BatchListAnswer(batches=tuple(_summary(*each) for each in found.items()))
+            case b.BatchDetailRequest(queries=(query, *_)):
+                return self._batch(query)
             case _:
                 raise Refused("sandbox.function", "不支持的查询")
 
@@ -73,6 +77,17 @@ class CmbDesk:
             payee_name=order.payee_name,
             reason=request.reason,
             submitted_on=request.day,
+        )
+
+    def _batch(self, query: b.BatchDetailQuery) -> b.BatchDetailAnswer:
+        """A page of the payments of a batch; ctnKey is how many lie before it."""
+        whole = self._desk.package(query.batch)
+        at = int(query.continuation) if query.continuation.isdigit() else 0
+        follow = at + _BATCH_PAGE
+        more = (msgspec.structs.replace(query, continuation=str(follow)),)
+        return b.BatchDetailAnswer(
+            lines=tuple(_batch_line(query.batch, each) for each in whole[at:follow]),
+            next_queries=more if follow < len(whole) else (),
         )
 
     def _balances(self, body: a.BalancesRequest) -> a.BalancesAnswer:
@@ -142,6 +157,37 @@ class CmbDesk:
             document=base64.b64encode(slip.document).decode(),
             receipt_id=slip.receipt_id,
         )
+
+
+def _summary(batch: str, requests: list[PaymentRequest]) -> b.BatchSummary:
+    ended = all(each.state == FIN for each in requests)
+    paid = [each for each in requests if each.flag == PAID]
+    return b.BatchSummary(
+        batch=batch,
+        submitted_on=requests[0].day,
+        state=FIN if ended else "BNK",
+        flag=("S" if paid else "F") if ended else "",
+        amount=yuan(sum(each.order.amount_fen for each in requests), grouped=False),
+        count=str(len(requests)),
+        accepted_amount=yuan(sum(each.order.amount_fen for each in paid), grouped=False),
+        accepted_count=str(len(paid)),
+    )
+
+
+def _batch_line(batch: str, request: PaymentRequest) -> b.BatchLine:
+    order = request.order
+    return b.BatchLine(
+        batch=batch,
+        bank_reference=request.bank_reference,
+        reference=request.reference,
+        state=request.state,
+        flag=request.flag,
+        error_text=request.reason,
+        amount=yuan(order.amount_fen, grouped=False),
+        payer_account=order.payer_account,
+        payee_account=order.payee_account,
+        payee_name=order.payee_name,
+    )
 
 
 def _control(page: list[Line], more: bool, account: str) -> a.StatementControl:

@@ -57,6 +57,8 @@ class CmbBank(DirectBank):
         try:
             if isinstance(request.body, b.PayRequest):
                 return self._pay(request, request.body)
+            if isinstance(request.body, b.BatchPayRequest):
+                return self._pay_batch(request, request.body)
             return Reply(self._answer(request, self._ask(request.body)))
         except Refused as error:
             return Reply(self._refuse(request, error))
@@ -106,6 +108,26 @@ class CmbBank(DirectBank):
 
         order = order_of(body.payments[0], body.modes[0])
         return self.receive([order], answer, signed_at=request.signed_at)
+
+    def _pay_batch(self, request: codec.Request, body: b.BatchPayRequest) -> Reply:
+        mode = body.modes[0] if len(body.modes) == 1 else None
+        if mode is None or mode.count != str(len(body.payments)) or mode.continued != "N":
+            raise Refused("sandbox.batch", "批次信息与明细不符")
+
+        def answer(taken: list[Taken], wrong: bool) -> bytes:
+            refused = next((each for each in taken if isinstance(each, Refused)), None)
+            outcome = b.BatchOutcome(
+                batch=mode.batch,
+                state="OPR",
+                error_code="CDCPAY2" if refused else profile.CMB_CLOUD.accepted_code,
+                error_text=refused.detail if refused else "",
+            )
+            keys = self._wrong_keys if wrong else self._keys
+            return self._answer(request, b.BatchPayAnswer(outcomes=(outcome,)), keys)
+
+        terms = b.PayMode(mode=mode.mode, business=mode.business)
+        orders = [order_of(each, terms) for each in body.payments]
+        return self.receive(orders, answer, package=mode.batch, signed_at=request.signed_at)
 
     def check_order(self, order: Order) -> None:
         """The instant channel has a limit."""
@@ -202,7 +224,7 @@ def order_of(detail: b.PayDetail, mode: b.PayMode) -> Order:
 
 def _reference(request: codec.Request) -> str:
     match request.body:
-        case b.PayRequest(payments=(payment, *_)):
+        case b.PayRequest(payments=(payment, *_)) | b.BatchPayRequest(payments=(payment, *_)):
             return payment.reference
         case b.PayQueryRequest(queries=(query, *_)):
             return query.reference

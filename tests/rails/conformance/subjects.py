@@ -10,6 +10,9 @@ from tests.rails.conformance.subject import Trait
 SUBJECTS: dict[str, Factory] = {
     "bank_direct/boc": sandboxed("bank_direct", style="boc"),
     "bank_direct/cmb": sandboxed("bank_direct", style="cmb"),
+    "bank_direct/cmb in batches": sandboxed(
+        "bank_direct", style="cmb", entry={"batch_payments": 50}
+    ),
     "bank_direct/icbc": sandboxed("bank_direct", style="icbc"),
     "bank_direct/icbc in GBK, one by one": sandboxed(
         "bank_direct", style="icbc", entry={"charset": "GBK", "batch_payments": 1}

@@ -34,12 +34,22 @@ from caiwutong.rails.bank_direct.styles.cmb.account_messages import (
 from caiwutong.rails.bank_direct.styles.cmb.codec import Answer
 from caiwutong.rails.bank_direct.styles.cmb.link import Link
 from caiwutong.rails.bank_direct.styles.cmb.messages import (
+    BatchDetailAnswer,
+    BatchDetailQuery,
+    BatchDetailRequest,
+    BatchListAnswer,
+    BatchListQuery,
+    BatchListRequest,
+    ReturnedPayment,
     ReturnsAnswer,
+    ReturnsByDayAnswer,
+    ReturnsByDayQuery,
+    ReturnsByDayRequest,
     ReturnsQuery,
     ReturnsRequest,
     Wire,
 )
-from caiwutong.rails.bank_direct.styles.cmb.reports import balances_of, lines_of
+from caiwutong.rails.bank_direct.styles.cmb.reports import balances_of, lines_of, reports_of_lines
 from caiwutong.rails.bank_direct.words import bad
 from caiwutong.rails.contract import (
     BadMessage,
@@ -66,6 +76,19 @@ class DayBalance(msgspec.Struct, frozen=True):
     account: str
     day: date
     balance_fen: int
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A batch of payments as the bank lists it; what the bank leaves out is None."""
+
+    number: str
+    state: str
+    """reqSts."""
+    flag: str
+    """rtnFlg."""
+    count: int | None
+    amount_fen: int | None
+    words: str
 
 
 class _Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -167,21 +190,76 @@ async def returned(link: Link, account: str, first: date, last: date) -> list[Ra
     found: list[RailReport] = []
     for _ in range(_MOST_PAGES):
         answer, body = await _ask(link, ReturnsRequest(queries=queries), ReturnsAnswer)
-        try:
-            found.extend(
-                RailReport(
-                    kind=ReportKind.RETURNED,
-                    rail=NAME,
-                    reference=each.reference,
-                    code="FIN/B",
-                    at=answer.signed_at,
-                    words=each.reason,
-                    amount_fen=fen(each.amount),
-                    message_id=answer.response_id,
-                    bank_reference=each.bank_reference,
-                )
-                for each in body.payments
+        found += _returned(answer, body.payments)
+        queries = body.next_queries
+        if not any(each.continuation for each in queries):
+            break
+    return found
+
+
+async def returned_by_day(link: Link, first: date, last: date) -> list[RailReport]:
+    """The same for all accounts at once, by the day of return (BB1QRYOB)."""
+    queries = (ReturnsByDayQuery(from_day=f"{first:%Y%m%d}", to_day=f"{last:%Y%m%d}"),)
+    found: list[RailReport] = []
+    for _ in range(_MOST_PAGES):
+        request = ReturnsByDayRequest(queries=queries)
+        answer, body = await _ask(link, request, ReturnsByDayAnswer)
+        found += _returned(answer, body.payments)
+        queries = body.next_queries
+        if not any(each.continuation for each in queries):
+            break
+    return found
+
+
+def _returned(answer: Answer, payments: Sequence[ReturnedPayment]) -> list[RailReport]:
+    try:
+        return [
+            RailReport(
+                kind=ReportKind.RETURNED,
+                rail=NAME,
+                reference=each.reference,
+                code="FIN/B",
+                at=answer.signed_at,
+                words=each.reason,
+                amount_fen=fen(each.amount),
+                message_id=answer.response_id,
+                bank_reference=each.bank_reference,
             )
+            for each in payments
+        ]
+    except BadMessage as error:
+        raise _unreadable(error) from None
+
+
+async def batches(link: Link, first: date, last: date) -> list[Batch]:
+    """The batches (批次) handed in on these China days (BB1QRYBT)."""
+    query = BatchListQuery(from_day=f"{first:%Y%m%d}", to_day=f"{last:%Y%m%d}")
+    _, body = await _ask(link, BatchListRequest(queries=(query,)), BatchListAnswer)
+    try:
+        return [
+            Batch(
+                each.batch,
+                each.state,
+                each.flag,
+                int(each.count) if each.count.isascii() and each.count.isdigit() else None,
+                fen(each.amount) if each.amount else None,
+                each.error_text,
+            )
+            for each in body.batches
+        ]
+    except BadMessage as error:
+        raise _unreadable(error) from None
+
+
+async def batch(link: Link, number: str) -> list[RailReport]:
+    """How each payment of a batch stands (BB1QRYBD)."""
+    queries = (BatchDetailQuery(batch=number),)
+    found: list[RailReport] = []
+    for _ in range(_MOST_PAGES):
+        request = BatchDetailRequest(queries=queries)
+        answer, body = await _ask(link, request, BatchDetailAnswer)
+        try:
+            found += reports_of_lines(answer)
         except BadMessage as error:
             raise _unreadable(error) from None
         queries = body.next_queries

@@ -38,6 +38,7 @@ from caiwutong.rails.bank_direct.words import bad
 
 REQUESTS: dict[str, type[Wire]] = {
     profile.PAY: messages.PayRequest,
+    profile.PAY_BATCH: messages.BatchPayRequest,
     profile.PAY_QUERY: messages.PayQueryRequest,
     profile.BATCH_LIST: messages.BatchListRequest,
     profile.BATCH_DETAIL: messages.BatchDetailRequest,
@@ -50,6 +51,7 @@ REQUESTS: dict[str, type[Wire]] = {
 }
 ANSWERS: dict[str, type[Wire]] = {
     profile.PAY: messages.PayAnswer,
+    profile.PAY_BATCH: messages.BatchPayAnswer,
     profile.PAY_QUERY: messages.PayQueryAnswer,
     profile.BATCH_LIST: messages.BatchListAnswer,
     profile.BATCH_DETAIL: messages.BatchDetailAnswer,

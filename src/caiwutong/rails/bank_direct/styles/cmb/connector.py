@@ -11,22 +11,28 @@ import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from caiwutong.kernel.errors import Refused
+from caiwutong.crypto.gm import sm3
+from caiwutong.kernel.clock import china_date
+from caiwutong.kernel.errors import Refused, Unavailable
 from caiwutong.kernel.money import yuan
 from caiwutong.rails.bank_direct.contract import UNREADABLE, Receipt, Tools
 from caiwutong.rails.bank_direct.styles.cmb import account_service, codec, profile
 from caiwutong.rails.bank_direct.styles.cmb.envelope import Form, read_form, write_form
 from caiwutong.rails.bank_direct.styles.cmb.link import CmbConnection, Link
 from caiwutong.rails.bank_direct.styles.cmb.messages import (
+    BatchMode,
+    BatchPayRequest,
     PayDetail,
     PayMode,
     PayQuery,
     PayQueryRequest,
     PayRequest,
 )
+from caiwutong.rails.bank_direct.styles.cmb.profile import CMB_CLOUD
 from caiwutong.rails.bank_direct.styles.cmb.reports import (
     report_of_query,
     reports_of_answer,
+    reports_of_batch,
     reports_of_notice,
 )
 from caiwutong.rails.bank_direct.words import (
@@ -38,6 +44,7 @@ from caiwutong.rails.bank_direct.words import (
     unsupported,
 )
 from caiwutong.rails.contract import (
+    NOT_FOUND,
     AccountAtBank,
     Attempt,
     BadMessage,
@@ -72,27 +79,59 @@ class CmbConnector:
         return at + timedelta(seconds=window)
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
-        """One signed payment for each attempt. Raises Refused where a field does not fit."""
-        return [self._encode(attempt) for attempt in attempts]
+        """One signed payment for each attempt, or batches of them where the connection says so.
+        Raises Refused where a field does not fit."""
+        most = self._link.connection.batch_payments
+        if most == 1:
+            return [self._encode(attempt) for attempt in attempts]
+        # A batch has one time: attempts of another moment would outlive their own.
+        moments: dict[datetime, list[Attempt]] = {}
+        for attempt in attempts:
+            moments.setdefault(attempt.created_at, []).append(attempt)
+        return [
+            self._encode_batch(group[at : at + most])
+            for group in moments.values()
+            for at in range(0, len(group), most)
+        ]
 
     async def send(self, message: RailMessage) -> bytes:
         """Post the payment. What comes back is the bank's answer in the form of a request, so that
         ``decode`` knows to which function it belongs."""
         form = read_form(message.body)
         raw = await self._link.pay(message.body)
-        return write_form(Form(form.user_id, form.function, raw.strip()))
+        answer = write_form(Form(form.user_id, form.function, raw.strip()))
+        if message.kind != profile.PAY_BATCH:
+            return answer
+        # The answer to a batch names no payment of it.
+        return b"?%b\n%b" % (",".join(message.references).encode(), answer)
 
     def decode(self, raw: bytes) -> list[RailReport]:
         """The reports in an answer (as ``send`` returned it) or in a notice of the bank."""
         if raw.lstrip()[:1] == b"{":
             return reports_of_notice(codec.decode_notice(raw, self._keys_of))
+        if raw.startswith(b"?"):
+            return self._decode_batch(raw)
+        return reports_of_answer(self._answer(raw))
+
+    def _decode_batch(self, raw: bytes) -> list[RailReport]:
+        asked, _, form = raw.partition(b"\n")
+        answer = self._answer(form)
+        try:
+            references = asked[1:].decode("ascii").split(",")
+        except UnicodeDecodeError:
+            raise bad("form", "What was asked does not stand before the answer.") from None
+        named = codec.reference_of(answer.request_id)
+        if answer.function != profile.PAY_BATCH or named != batch_number(references):
+            raise bad("other_answer", "The bank's answer belongs to another batch.")
+        return reports_of_batch(answer, references)
+
+    def _answer(self, raw: bytes) -> codec.Answer:
         form = read_form(raw)
         if form.user_id != self._link.user_id:
             raise bad("unknown_user", "There is no link with this user id.")
-        answer = codec.decode_answer(
+        return codec.decode_answer(
             form.data, user_id=form.user_id, function=form.function, keys=self._link.keys
         )
-        return reports_of_answer(answer)
 
     def acknowledge(self, raw: bytes) -> bytes:
         """Nothing: HTTP 200 says it all."""
@@ -112,6 +151,27 @@ class CmbConnector:
         )
         return RailMessage(request_id, profile.PAY, (attempt.reference,), body)
 
+    def _encode_batch(self, attempts: Sequence[Attempt]) -> RailMessage:
+        link, at = self._link, attempts[0].created_at
+        references = tuple(each.reference for each in attempts)
+        number = batch_number(references)
+        mode = BatchMode(
+            mode=link.connection.business_mode,
+            business=self._profile.business_code,
+            batch=number,
+            count=str(len(attempts)),
+        )
+        payments = tuple(pay_request(each, link).payments[0] for each in attempts)
+        request_id = codec.pay_request_id(at, number)
+        body = codec.encode_request(
+            BatchPayRequest(modes=(mode,), payments=payments),
+            user_id=link.user_id,
+            request_id=request_id,
+            at=at,
+            keys=link.keys,
+        )
+        return RailMessage(request_id, profile.PAY_BATCH, references, body)
+
     def _keys_of(self, user_id: str) -> codec.Keys | None:
         return self._link.keys if user_id == self._link.user_id else None
 
@@ -119,7 +179,28 @@ class CmbConnector:
 
     async def enquire(self, attempts: Sequence[Attempt]) -> list[RailReport]:
         """What the bank says of each reference, in order."""
-        return list(await asyncio.gather(*(self._enquire(each) for each in attempts)))
+        found = list(await asyncio.gather(*(self._enquire(each) for each in attempts)))
+        missing = [n for n, each in enumerate(found) if each.code == NOT_FOUND]
+        if missing and self._link.connection.batch_payments > 1:
+            days = [china_date(attempts[n].created_at) for n in missing]
+            in_batches = await self._in_batches(min(days), [found[n] for n in missing])
+            for n, report in zip(missing, in_batches, strict=True):
+                found[n] = report
+        return found
+
+    async def _in_batches(self, first: date, missing: Sequence[RailReport]) -> list[RailReport]:
+        """The same references looked for in the batches since that day: no document says that
+        BB1PAYQR finds a payment of a batch, and a wrong *not found* would pay twice. Where the
+        batches cannot be read, the doubt is no longer *not found*."""
+        try:
+            last = max(first, china_date(self._clock.now()))
+            batches = await account_service.batches(self._link, first, last)
+            lines = [await account_service.batch(self._link, each.number) for each in batches]
+        except Unavailable as error:
+            now = self._clock.now()
+            return [doubt(each.reference, error.code, now, error.detail) for each in missing]
+        known = {report.reference: report for part in lines for report in part}
+        return [known.get(each.reference, each) for each in missing]
 
     async def _enquire(self, attempt: Attempt) -> RailReport:
         query = PayQuery(business=self._profile.business_code, reference=attempt.reference)
@@ -169,6 +250,18 @@ class CmbConnector:
     ) -> list[RailReport]:
         return await account_service.returned(self._link, account.account, first, last)
 
+    async def returned_by_day(self, first: date, last: date) -> list[RailReport]:
+        """The payments of all our accounts here that came back on these days."""
+        return await account_service.returned_by_day(self._link, first, last)
+
+    async def batches(self, first: date, last: date) -> list[account_service.Batch]:
+        """The batches handed in on these China days, both counted. Raises Unavailable."""
+        return await account_service.batches(self._link, first, last)
+
+    async def batch(self, number: str) -> list[RailReport]:
+        """How each payment of a batch stands. Raises Unavailable."""
+        return await account_service.batch(self._link, number)
+
     async def receipts(
         self, account: AccountAtBank, lines: Sequence[StatementLine]
     ) -> list[Receipt]:
@@ -176,6 +269,12 @@ class CmbConnector:
             *(account_service.receipt(self._link, account.account, line) for line in lines)
         )
         return [each for each in found if each is not None]
+
+
+def batch_number(references: Sequence[str]) -> str:
+    """bthNbr of the batch with exactly these references, in this order: ``B`` and 19 digits of a
+    digest (SM3), so the same batch again has the same number."""
+    return f"B{sm3(','.join(references).encode()).hex()[: CMB_CLOUD.batch_length - 1].upper()}"
 
 
 def pay_request(attempt: Attempt, link: Link) -> PayRequest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from caiwutong.kernel.errors import Refused
 from caiwutong.rails.bank_direct.contract import Connection, Tools
 from caiwutong.rails.bank_direct.fields import bank_time
 from caiwutong.rails.bank_direct.line import Line
@@ -35,6 +36,9 @@ class CmbConnection(Connection, frozen=True, kw_only=True, tag="cmb"):
     business_mode: str = "00001"
     """busMod: the number of the payment agreement at the bank."""
     concurrency: int = CMB_CLOUD.pay_concurrency
+    batch_payments: int = 1
+    """Payments in one message at most: 1 pays one by one (BB1PAYOP), up to 1,000 in batches
+    (BB1PAYBH), which needs an agreement of its own at the bank."""
 
 
 class Link:
@@ -44,6 +48,12 @@ class Link:
         self, connection: CmbConnection, tools: Tools, profile: Profile = CMB_CLOUD
     ) -> None:
         padded(connection.user_id)
+        if not 1 <= connection.batch_payments <= profile.batch_payments:
+            raise Refused(
+                "bank_direct.batch_payments",
+                f"{connection.name} puts {connection.batch_payments} payments in a message.",
+                f"Write 1 to {profile.batch_payments}.",
+            )
         self.connection = connection
         self.profile = profile
         self.keys = load_keys(connection.signing_key, connection.bank_key, connection.sm4_key)

@@ -121,6 +121,44 @@ class PayQueryAnswer(Wire, frozen=True, kw_only=True):
     records: tuple[PaymentRecord, ...] = field(name="bb1payqrz1", default=())
 
 
+# ---- BB1PAYBH 企银支付批量经办
+
+
+class BatchMode(Wire, frozen=True, kw_only=True):
+    """bb1bmdbhx1: the batch as a whole. Field names from public programs that send it (M)."""
+
+    mode: str = field(name="busMod")
+    business: str = field(name="busCod")
+    batch: str = field(name="bthNbr")
+    """批次编号, ours."""
+    count: str = field(name="dtlNbr")
+    """总明细笔数."""
+    continued: str = field(name="ctnFlg", default="N")
+    """续传标志: more than 1,000 payments would come in parts; ours never do."""
+
+
+class BatchPayRequest(Wire, frozen=True, kw_only=True):
+    """Many payments, each with its own reference."""
+
+    modes: tuple[BatchMode, ...] = field(name="bb1bmdbhx1")
+    payments: tuple[PayDetail, ...] = field(name="bb1paybhx1")
+
+
+class BatchOutcome(Wire, frozen=True, kw_only=True):
+    """bb1paybhz1: how the batch stands. Says nothing of the payments inside."""
+
+    batch: str = field(name="bthNbr", default="")
+    state: str = field(name="reqSts", default="")
+    flag: str = field(name="rtnFlg", default="")
+    error_code: str = field(name="errCod", default="")
+    error_text: str = field(name="errTxt", default="")
+    hint: str = field(name="msgTxt", default="")
+
+
+class BatchPayAnswer(Wire, frozen=True, kw_only=True):
+    outcomes: tuple[BatchOutcome, ...] = field(name="bb1paybhz1", default=())
+
+
 # ---- BB1QRYBT / BB1QRYBD 企银批量支付
 
 

@@ -35,6 +35,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """busCod of a payment (支付)."""
     currency_code: str
     """ccyNbr of CNY; the payment interface takes no other (H)."""
+    batch_payments: int
+    """Payments in one batch that is not sent in parts (M)."""
+    batch_length: int
+    """bthNbr (own)."""
     pay_concurrency: int
     """Payments under way at one moment (H)."""
     query_concurrency: int
@@ -73,6 +77,8 @@ CMB_CLOUD = Profile(
     accepted_code="SUC0000",
     business_code="N02030",
     currency_code="10",
+    batch_payments=1_000,
+    batch_length=20,
     pay_concurrency=50,
     query_concurrency=20,
     statement_page_lines=200,
@@ -103,6 +109,7 @@ IDEMPOTENCY_RULE = (
 # Function codes (FUNCODE), in the words of the documents.
 PAY = "BB1PAYOP"
 PAY_QUERY = "BB1PAYQR"
+PAY_BATCH = "BB1PAYBH"
 BATCH_LIST = "BB1QRYBT"
 BATCH_DETAIL = "BB1QRYBD"
 RETURNS_OF_ACCOUNT = "BB1PAYQB"
@@ -116,6 +123,7 @@ PAYMENT_RESULT = "YQN02030"
 
 FUNCTIONS: dict[str, tuple[str, str]] = {
     PAY: ("企银支付单笔经办", "one payment"),
+    PAY_BATCH: ("企银支付批量经办", "many payments in one message"),
     PAY_QUERY: ("企银支付业务查询", "what became of a payment, by reference"),
     BATCH_LIST: ("企银批量支付批次查询", "batches of payments"),
     BATCH_DETAIL: ("企银批量支付明细查询", "the payments of a batch"),

@@ -22,6 +22,8 @@ from caiwutong.rails.bank_direct.styles.cmb.account_messages import (
 from caiwutong.rails.bank_direct.styles.cmb.codec import Answer, Notification, reference_of
 from caiwutong.rails.bank_direct.styles.cmb.messages import (
     AccountChange,
+    BatchDetailAnswer,
+    BatchPayAnswer,
     PayAnswer,
     PaymentCameBack,
     PaymentFinished,
@@ -54,6 +56,43 @@ def reports_of_pay(answer: Answer) -> list[RailReport]:
             return [_of_outcome(outcome, reference, answer)]
     kind = ReportKind.ACCEPTED if answer.accepted else ReportKind.IN_DOUBT
     return [_report(kind, reference, answer.result_code, answer, words=answer.result_message)]
+
+
+def reports_of_batch(answer: Answer, references: Sequence[str]) -> list[RailReport]:
+    """What the bank's immediate answer to a batch says: it speaks of the batch only, so each
+    payment of it is received, or in doubt until it is asked for by itself."""
+    outcome = answer.body.outcomes[:1] if isinstance(answer.body, BatchPayAnswer) else ()
+    code, words, good = answer.result_code, answer.result_message, answer.accepted
+    for each in outcome:
+        meaning = profile.meaning_of(each.state, each.flag)
+        failed = each.error_code not in ("", profile.CMB_CLOUD.accepted_code)
+        good = meaning.kind is ReportKind.ACCEPTED and not failed
+        code = each.error_code if failed else f"batch/{_code(each.state, each.flag)}"
+        words = " ".join(filter(None, (each.error_text, each.hint))) or meaning.zh
+    kind = ReportKind.ACCEPTED if good else ReportKind.IN_DOUBT
+    return [_report(kind, each, code, answer, words=words) for each in references]
+
+
+def reports_of_lines(answer: Answer) -> list[RailReport]:
+    """How each payment of a batch stands (BB1QRYBD)."""
+    lines = answer.body.lines if isinstance(answer.body, BatchDetailAnswer) else ()
+    found: list[RailReport] = []
+    for line in lines:
+        meaning = profile.meaning_of(line.state, line.flag)
+        found.append(
+            RailReport(
+                kind=meaning.kind,
+                rail=NAME,
+                reference=line.reference,
+                code=_code(line.state, line.flag),
+                at=answer.signed_at,
+                words=line.error_text or meaning.zh,
+                amount_fen=fen(line.amount),
+                message_id=answer.response_id,
+                bank_reference=line.bank_reference,
+            )
+        )
+    return found
 
 
 def report_of_query(answer: Answer, reference: str) -> RailReport:
