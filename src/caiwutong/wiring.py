@@ -37,6 +37,7 @@ from caiwutong.erp.feed import AuditFeed
 from caiwutong.erp.webhooks.rules import AddressPolicy
 from caiwutong.erp.webhooks.service import Webhooks
 from caiwutong.erp.webhooks.store import PostgresWebhookStore
+from caiwutong.fees.service import FeeAudit
 from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.service import Identity
 from caiwutong.identity.store import PostgresIdentityStore
@@ -48,6 +49,7 @@ from caiwutong.kernel.gathering import Gatherer
 from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.ledger.store import PostgresLedgerStore
+from caiwutong.payments.charged import SentPayments
 from caiwutong.payments.courier import Courier, Settle
 from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.evidence import Evidence
@@ -141,6 +143,7 @@ class Services:
     payees: Payees
     approvals: Approvals
     catalogs: Catalogs
+    fees: FeeAudit
     audit: Audit
     sealer: Sealer
     rails: dict[str, Rail]
@@ -235,7 +238,8 @@ def wire(
         bank_accounts=bank_accounts,
         payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
         approvals=approvals, catalogs=catalogs, audit=audit, sealer=sealer, rails=rails,
-        payments=payments, feed=feed, statements=statements,
+        payments=payments, feed=feed, statements=statements, bank_files=desk,
+        fees=_fees(database, statements, bank_accounts, catalogs, vault, clock),
         statement_views=StatementViews(
             database=database, statements=statements, accounts=bank_accounts
         ),
@@ -252,12 +256,26 @@ def wire(
             funds=HouseFunds(database, bank_accounts, ledger, clock), seal=vault,
             log=audit, clock=clock, ids=ids,
         ),
-        bank_files=desk,
         webhooks=Webhooks(
             PostgresWebhookStore(), feed, vault, clock, ids, randomness,
             policy=AddressPolicy(networks=tuple(map(ip_network, settings.webhook_networks))),
         ),
         metrics=Metrics(),
+    )  # fmt: skip
+
+
+def _fees(
+    database: Database,
+    statements: Statements,
+    bank_accounts: BankAccounts,
+    catalogs: Catalogs,
+    vault: Vault,
+    clock: Clock,
+) -> FeeAudit:
+    sent = SentPayments(PostgresPaymentStore(), vault)
+    return FeeAudit(
+        database=database, statements=statements, sent=sent, accounts=bank_accounts,
+        catalog=catalogs.current, clock=clock,
     )  # fmt: skip
 
 

@@ -103,3 +103,19 @@ async def test_a_proposal_is_taken_back(client: httpx.AsyncClient):
 async def test_bad_facts_are_refused(client: httpx.AsyncClient, body: Any, code: str):
     answer = await client.post("/v1/catalog/facts", json=body)
     assert (answer.status_code // 100, answer.json()["code"]) == (4, code), answer.text
+
+
+async def test_fees_are_audited_over_http(client: httpx.AsyncClient, house: House):
+    audit = await client.get("/v1/fees/audit")
+    assert audit.status_code == 200 and audit.json()["lines"] == 0
+    empty = {"from": "2026-02-01T00:00:00+08:00", "until": "2026-01-01T00:00:00+08:00"}
+    refused = await client.get("/v1/fees/audit", params=empty)
+    assert (refused.status_code, refused.json()["code"]) == (422, "fees.bad_period")
+
+    paid = await client.post(
+        "/v1/payments", json=house.order(), headers={"idempotency-key": "fees-1"}
+    )
+    fees = (await client.get(f"/v1/payments/{paid.json()['id']}/fees")).json()
+    assert (fees["expected_fen"], fees["charged_fen"]) == (None, 0)
+    unknown = await client.get("/v1/payments/0199f0a2-7c1e-7000-8000-5f1d2c3b4a59/fees")
+    assert unknown.status_code == 404

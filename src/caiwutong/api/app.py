@@ -41,6 +41,7 @@ from caiwutong.api.routes.accounts import bank_account_routes, payee_routes
 from caiwutong.api.routes.audit import audit_routes
 from caiwutong.api.routes.catalog import catalog_routes
 from caiwutong.api.routes.failover import failover_routes
+from caiwutong.api.routes.fees import fee_routes
 from caiwutong.api.routes.imports import import_routes
 from caiwutong.api.routes.ledger import ledger_routes
 from caiwutong.api.routes.organisation import organisation_routes, people_routes
@@ -64,6 +65,7 @@ _ROUTES = (
     webhook_routes,
     import_routes,
     catalog_routes,
+    fee_routes,
 )
 
 _LEAN_GROUPS = {

@@ -12,6 +12,7 @@ from caiwutong.bank_accounts.service import BankAccounts
 from caiwutong.db.database import Database
 from caiwutong.erp.feed import Feed
 from caiwutong.erp.webhooks.service import Webhooks
+from caiwutong.fees.service import FeeAudit
 from caiwutong.identity.authentication import Authenticator
 from caiwutong.identity.service import Identity
 from caiwutong.imports.service import Imports
@@ -79,6 +80,8 @@ class Services(Protocol):
     def approvals(self) -> Approvals: ...
     @property
     def catalogs(self) -> Catalogs: ...
+    @property
+    def fees(self) -> FeeAudit: ...
     @property
     def rails(self) -> Mapping[str, Rail]: ...
     @property

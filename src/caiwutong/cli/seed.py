@@ -22,7 +22,9 @@ from caiwutong.bank_accounts.model import Nature, NewBankAccount
 from caiwutong.crypto.gm import Sm2PrivateKey
 from caiwutong.db.database import Tx
 from caiwutong.identity.model import ApiKeySecrets, KeyAlgorithm
+from caiwutong.kernel.clock import china_date, china_midnight
 from caiwutong.kernel.errors import NotFound, Refused
+from caiwutong.rails.catalog.model import Band, Fact, Tariff
 from caiwutong.sandbox.world import World, load_world
 from caiwutong.wiring import Services
 
@@ -73,6 +75,10 @@ async def seed_demo(services: Services) -> bool:
             pass
         world = load_world(settings.sandbox_dir / "world.json")
         secrets, people = await _tenant(tx, services, world)
+    await services.catalogs.propose(
+        settings.tenant, _tariffs(services, world), reason="示例集团与各行的协议价",
+        maker=people[0].person_id, actor=f"person:{people[0].person_id}",
+    )  # fmt: skip
     folder = settings.data_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _keep(folder / "people.json", people)
@@ -81,6 +87,26 @@ async def seed_demo(services: Services) -> bool:
     )
     _keep(folder / "credentials.json", credentials)
     return True
+
+
+def _tariffs(services: Services, world: World) -> list[Fact]:
+    """What the sandbox's banks take, as the group agreed it with them: for the fee audit and for
+    routing."""
+    day = china_midnight(china_date(services.clock.now()))
+    return [
+        Tariff(
+            rail=mode,
+            bank=bank.code,
+            valid_from=day - timedelta(days=MANDATE_DAYS),
+            bands=tuple(Band(up_to_fen=b.up_to_fen, flat_fen=b.fee_fen) for b in bank.fees),
+            source=f"协议价, {bank.name}",
+        )
+        for bank in world.banks
+        if bank.fees
+        for mode in sorted(
+            {mode for a in world.accounts if a.bank_code == bank.code for mode in a.access_modes}
+        )
+    ]
 
 
 async def _tenant(

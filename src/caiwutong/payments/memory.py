@@ -78,6 +78,10 @@ class MemoryPaymentStore:
         row = self._payments.get((tenant, payment_id))
         return None if row is None else msgspec.structs.replace(row)
 
+    async def many(self, tx: Tx, tenant: str, ids: Collection[UUID]) -> dict[UUID, PaymentRow]:
+        found = {i: row for i in ids if (row := self._payments.get((tenant, i)))}
+        return {i: msgspec.structs.replace(row) for i, row in found.items()}
+
     async def save(self, tx: Tx, tenant: str, rows: Iterable[PaymentRow]) -> None:
         for row in rows:
             before = self._payments[(tenant, row.payment_id)]

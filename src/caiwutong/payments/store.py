@@ -92,6 +92,10 @@ class PaymentStore(Protocol):
 
     async def get(self, tx: Tx, tenant: str, payment_id: UUID) -> PaymentRow | None: ...
 
+    async def many(self, tx: Tx, tenant: str, ids: Collection[UUID]) -> dict[UUID, PaymentRow]:
+        """These payments as they stand, without a lock."""
+        ...
+
     async def save(self, tx: Tx, tenant: str, rows: Iterable[PaymentRow]) -> None:
         """Write the progress of locked rows; the version must be one above the stored one."""
         ...
@@ -203,6 +207,10 @@ class PostgresPaymentStore:
     async def get(self, tx: Tx, tenant: str, payment_id: UUID) -> PaymentRow | None:
         row = await pg(tx).fetch_one(_sql["payment"], tenant, payment_id)
         return None if row is None else _payment(row)
+
+    async def many(self, tx: Tx, tenant: str, ids: Collection[UUID]) -> dict[UUID, PaymentRow]:
+        rows = await pg(tx).fetch(_sql["many"], tenant, list(ids))
+        return {row["payment_id"]: _payment(row) for row in rows}
 
     async def save(self, tx: Tx, tenant: str, rows: Iterable[PaymentRow]) -> None:
         values = [

@@ -24,6 +24,16 @@ WHERE tenant = $1 AND payment_id = ANY ($2::uuid[])
 ORDER BY payment_id
 FOR NO KEY UPDATE;
 
+-- name: many
+-- Without a lock: for those who only read.
+SELECT payment_id, direction, bank_account_id, ledger_account_id, counter_account_id,
+       amount_fen, currency, priority, execute_on, channel, payee_sealed, payee_index,
+       payee_last4, purpose, remark, refs, caller, actor, key, digest, import_id, created_at,
+       state, version, state_at, authorised_by, reason_code, reason, rail, reference, attempts,
+       completed_at, settled_at, returned_at, alarm
+FROM payments
+WHERE tenant = $1 AND payment_id = ANY ($2::uuid[]);
+
 -- name: payment
 SELECT payment_id, direction, bank_account_id, ledger_account_id, counter_account_id,
        amount_fen, currency, priority, execute_on, channel, payee_sealed, payee_index,

@@ -12,6 +12,7 @@ answer leaves. Next: ``centre``, which tells the banks when to book.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class Book(BookReader):
     def __init__(self, path: Path, code: str, name: str, fees: tuple[FeeBand, ...] = ()) -> None:
         super().__init__(path, code, name)
         self._fees = fees
+        self.overcharges: Callable[[str, datetime], str] = lambda reference, at: ""
+        """How a fee goes wrong: ``twice``, another word for the next dearer band, or not at all."""
 
     # -- accounts
 
@@ -158,11 +161,15 @@ class Book(BookReader):
         if known is None or known.status != PENDING:
             return False
         fee = self.fee_fen(known.amount_fen) if known.payee_bank != self.code else 0
+        wrong = self.overcharges(reference, at) if fee else ""
+        if wrong and wrong != "twice":
+            fee = min((b.fee_fen for b in self._fees if b.fee_fen > fee), default=fee)
+        times = 2 if wrong == "twice" else 1
         if fee:
             payer = self.account(known.payer_account)
-            fee = fee if payer is not None and payer.available_fen >= fee else 0
-        self._decide(known, EXECUTED, "", "", fee, at)
-        if fee:
+            fee = fee if payer is not None and payer.available_fen >= fee * times else 0
+        self._decide(known, EXECUTED, "", "", fee * times, at)
+        for _ in range(times if fee else 0):
             self._book(known.payer_account, -fee, "fee", reference, "", "", "手续费", at)
             self._internal(FEES, fee)
         return True

@@ -117,6 +117,10 @@ def _hvps_command(commands: _Commands) -> None:
     hvps.add_argument("--limit", nargs=2, metavar=("SYSTEM", "YUAN"), help="announce a limit (926)")
 
 
+_MODES = ("reset", "503", "blackhole", "twice", "next_band")
+"""The first three for an outage, the last two for a wrong fee."""
+
+
 def _fault_commands(commands: _Commands) -> None:
     faults = commands.add("faults", _faults, "Show the faults in force, or choose others.")
     faults.add_argument("profile", nargs="?", help="none, mild, demo, rough, or a JSON file")
@@ -130,7 +134,7 @@ def _fault_commands(commands: _Commands) -> None:
     rule.add_argument("--probability", type=float, default=1.0)
     rule.add_argument("--delay-s", type=float, default=0.0, help="business seconds")
     rule.add_argument("--code", default="RJ90", help="reject code")
-    rule.add_argument("--mode", default="reset", choices=["reset", "503", "blackhole"])
+    rule.add_argument("--mode", default="reset", choices=_MODES)
     heal = commands.add("heal", _heal, "End silence and outages and wake what waited.")
     heal.add_argument("--bank", default="")
     heal.add_argument("--all", action="store_true", help="drop every kind of fault")

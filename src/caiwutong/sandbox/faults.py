@@ -46,6 +46,9 @@ class FaultKind(StrEnum):
     """The payee's bank answers after ``delay_s`` business seconds."""
     REJECT = "reject"
     """The payee's bank refuses with ``code``."""
+    OVERCHARGE = "overcharge"
+    """The payer's bank takes a wrong fee; ``mode`` twice (two fee lines) or next_band (the fee of
+    the next dearer band)."""
     RETURN = "return"
     """The money is returned (退汇) ``delay_s`` business seconds after it was netted."""
     LOST_ROW = "lost_row"
@@ -73,7 +76,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     code: str = "RJ90"
     """Reject code, for REJECT."""
     mode: str = "reset"
-    """For OUTAGE: ``reset`` (connection broken), ``503``, or ``blackhole`` (never an answer)."""
+    """For OUTAGE: ``reset`` (connection broken), ``503``, or ``blackhole`` (never an answer). For
+    OVERCHARGE: ``twice``, or anything else for the next dearer band."""
     times: int = 1
     """How many arrivals of the same reference are struck, for the kinds that lose something."""
     since: datetime | None = None

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -120,6 +121,8 @@ class Network:
             bank.code: Book(folder / f"bank-{bank.code}.db", bank.code, bank.name, bank.fees)
             for bank in world.banks
         }
+        for code, book in self.books.items():
+            book.overcharges = partial(self._overcharges, code)
         self.centre = Centre(folder / "centre.db")
         self.commits = Commits([*self.books.values(), self.centre])
         self.netting_s = netting_s
@@ -138,6 +141,10 @@ class Network:
         self._returns = 0
         self._stalled: set[int] = set()
         self.timers.every_tick(self._tick)
+
+    def _overcharges(self, bank: str, reference: str, at: datetime) -> str:
+        rule = self.faults.strike(FaultKind.OVERCHARGE, reference, at, bank=bank)
+        return rule.mode if rule is not None else ""
 
     def open_books(self) -> None:
         """Open every account of the world with its balance, once."""

@@ -201,6 +201,47 @@ class MemoryStatementStore:
         rows = [row for row in self._own(tenant, account).values() if row.position < before]
         return rows[::-1][:limit]
 
+    async def fee_lines(
+        self,
+        tx: Tx,
+        tenant: str,
+        start: datetime,
+        end: datetime,
+        after: tuple[UUID, int],
+        limit: int,
+    ) -> list[LineRow]:
+        found = [
+            row
+            for row in self._standing_fees(tenant)
+            if start <= row.booked_at < end and (row.bank_account_id, row.position) > after
+        ]
+        return sorted(found, key=lambda row: (row.bank_account_id, row.position))[:limit]
+
+    async def fees_under(
+        self, tx: Tx, tenant: str, places: Collection[tuple[UUID, str]]
+    ) -> list[LineRow]:
+        found = [
+            row
+            for row in self._standing_fees(tenant)
+            if row.reference and (row.bank_account_id, row.reference) in places
+        ]
+        return sorted(found, key=lambda row: (row.bank_account_id, row.position))
+
+    def _standing_fees(self, tenant: str) -> list[LineRow]:
+        """Fees that the bank has not taken back."""
+        own = [
+            row
+            for (owner, _), lines in self._lines.items()
+            if owner == tenant
+            for row in lines.values()
+        ]
+        gone = {(row.bank_account_id, row.corrects) for row in own if row.corrects}
+        return [
+            row
+            for row in own
+            if row.explained_by is Explained.FEE and (row.bank_account_id, row.line_id) not in gone
+        ]
+
     async def append_balances(self, tx: Tx, tenant: str, rows: Sequence[BalanceRow]) -> None:
         for row in rows:
             key = (tenant, row.bank_account_id, row.at, row.source)

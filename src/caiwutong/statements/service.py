@@ -44,6 +44,9 @@ NEWEST = 1 << 62
 """Above every position: where a newest-first page begins."""
 
 
+_FIRST = UUID(int=0)
+
+
 class Statements:
     """The banks' word about our accounts, over one store."""
 
@@ -137,6 +140,32 @@ class Statements:
         """All lines under these (bank account, reference), in the bank's order."""
         found: dict[tuple[UUID, str], list[LineRow]] = {}
         for line in await self._store.by_references(tx, tenant, places):
+            found.setdefault((line.bank_account_id, line.reference), []).append(line)
+        return found
+
+    # Fees: what the banks took, for whoever audits it.
+
+    async def fees(
+        self,
+        tx: Tx,
+        tenant: str,
+        start: datetime,
+        end: datetime,
+        *,
+        after: tuple[UUID, int] | None = None,
+        limit: int = 500,
+    ) -> list[LineRow]:
+        """Fee lines booked from ``start`` to before ``end`` that the bank has not taken back, by
+        (account, position) after ``after``."""
+        return await self._store.fee_lines(tx, tenant, start, end, after or (_FIRST, 0), limit)
+
+    async def fees_under(
+        self, tx: Tx, tenant: str, places: Collection[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], list[LineRow]]:
+        """All fees under these (bank account, reference) that the bank has not taken back,
+        whenever they were booked, in the bank's order."""
+        found: dict[tuple[UUID, str], list[LineRow]] = {}
+        for line in await self._store.fees_under(tx, tenant, places):
             found.setdefault((line.bank_account_id, line.reference), []).append(line)
         return found
 

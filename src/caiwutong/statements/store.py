@@ -106,6 +106,25 @@ class StatementStore(Protocol):
         self, tx: Tx, tenant: str, account: UUID, before: int, limit: int
     ) -> list[LineRow]: ...
 
+    async def fee_lines(
+        self,
+        tx: Tx,
+        tenant: str,
+        start: datetime,
+        end: datetime,
+        after: tuple[UUID, int],
+        limit: int,
+    ) -> list[LineRow]:
+        """Fees booked from ``start`` to before ``end`` that the bank has not taken back, by
+        (account, position) after ``after``."""
+        ...
+
+    async def fees_under(
+        self, tx: Tx, tenant: str, places: Collection[tuple[UUID, str]]
+    ) -> list[LineRow]:
+        """All fees with these (account, reference) that the bank has not taken back."""
+        ...
+
     async def append_balances(self, tx: Tx, tenant: str, rows: Sequence[BalanceRow]) -> None: ...
 
     async def latest_balances(
@@ -231,6 +250,25 @@ class PostgresStatementStore:
         self, tx: Tx, tenant: str, account: UUID, before: int, limit: int
     ) -> list[LineRow]:
         return _lines(await pg(tx).fetch(_sql["page"], tenant, account, before, limit))
+
+    async def fee_lines(
+        self,
+        tx: Tx,
+        tenant: str,
+        start: datetime,
+        end: datetime,
+        after: tuple[UUID, int],
+        limit: int,
+    ) -> list[LineRow]:
+        return _lines(
+            await pg(tx).fetch(_sql["fee_lines"], tenant, start, end, after[0], after[1], limit)
+        )
+
+    async def fees_under(
+        self, tx: Tx, tenant: str, places: Collection[tuple[UUID, str]]
+    ) -> list[LineRow]:
+        values = columns(sorted(places), 2)
+        return _lines(await pg(tx).fetch(_sql["fees_under"], tenant, *values))
 
     async def append_balances(self, tx: Tx, tenant: str, rows: Sequence[BalanceRow]) -> None:
         values = [

@@ -148,6 +148,35 @@ WHERE tenant = $1 AND bank_account_id = $2 AND position < $3
 ORDER BY position DESC
 LIMIT $4;
 
+-- name: fee_lines
+-- Fees of a stretch of time that the bank has not taken back, by account and in the bank's order.
+SELECT bank_account_id, line_id, position, booked_at, value_date, amount_fen, balance_after_fen,
+       gap_fen, kind, reference, counterparty_sealed, counterparty_index, counterparty_last4, words,
+       rail, read_at, explained_by, payment_id, transfer_id, moved_by, corrects, due_at, tries
+FROM statement_lines l
+WHERE tenant = $1 AND explained_by = 'fee' AND booked_at >= $2 AND booked_at < $3
+  AND (bank_account_id, position) > ($4, $5)
+  AND NOT EXISTS (SELECT FROM statement_lines c
+                  WHERE c.tenant = l.tenant AND c.bank_account_id = l.bank_account_id
+                    AND c.corrects = l.line_id)
+ORDER BY bank_account_id, position
+LIMIT $6;
+
+-- name: fees_under
+-- All fees under these references that the bank has not taken back, whenever they were booked.
+SELECT l.bank_account_id, line_id, position, booked_at, value_date, amount_fen, balance_after_fen,
+       gap_fen, kind, l.reference, counterparty_sealed, counterparty_index, counterparty_last4,
+       words, rail, read_at, explained_by, payment_id, transfer_id, moved_by, corrects, due_at, tries
+FROM statement_lines l
+JOIN (SELECT DISTINCT * FROM unnest($2::uuid[], $3::text[])
+      AS n (bank_account_id, reference)) n
+  ON l.bank_account_id = n.bank_account_id AND l.reference = n.reference
+WHERE l.tenant = $1 AND l.reference <> '' AND l.explained_by = 'fee'
+  AND NOT EXISTS (SELECT FROM statement_lines c
+                  WHERE c.tenant = l.tenant AND c.bank_account_id = l.bank_account_id
+                    AND c.corrects = l.line_id)
+ORDER BY l.bank_account_id, l.position;
+
 -- name: append_balances
 INSERT INTO bank_balances (tenant, bank_account_id, at, balance_fen, available_fen, source, read_at)
 SELECT $1, * FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[],
