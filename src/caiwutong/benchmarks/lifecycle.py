@@ -49,7 +49,7 @@ async def bench_lifecycle(house: House, rail: str, count: int) -> Result:
 
 async def _measure(house: House, rail: str, count: int) -> Result:
     run = f"{rail}-{time.time_ns():x}"
-    orders = await orders_for(house.services, rail, run)
+    orders = await orders_for(house.services, rail, run, channel=rail)
     requests = signed_requests(house.settings, orders)
     cpu = house.cpu()
     load = await run_own(

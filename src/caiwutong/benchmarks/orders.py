@@ -15,7 +15,8 @@ from caiwutong.wiring import Services
 class Orders:
     """Draws orders that the sandbox's banks will pay, and a key for each."""
 
-    def __init__(self, world: World, accounts: list[UUID], run: str) -> None:
+    def __init__(self, world: World, accounts: list[UUID], run: str, channel: str = "") -> None:
+        """``channel``: the rail the orders ask for; empty lets routing choose."""
         self._draw = random.Random(7)
         self._accounts = accounts
         self._payees = [
@@ -24,6 +25,7 @@ class Orders:
             if p.condition == "ok"
         ]
         self._run = run
+        self._channel = channel
         self._count = count(1)
 
     def new(self) -> tuple[str, PaymentOrder]:
@@ -35,6 +37,7 @@ class Orders:
             amount_fen=draw.randrange(100_00, 1000_00),
             purpose="货款",
             remark="bench",
+            channel=self._channel,
         )
         return f"{self._run}-{next(self._count):07}", order
 
@@ -43,10 +46,10 @@ class Orders:
             yield self.new()
 
 
-async def orders_for(services: Services, rail: str, run: str) -> Orders:
+async def orders_for(services: Services, rail: str, run: str, channel: str = "") -> Orders:
     """Orders from every account of the demo group that has this rail."""
     tenant = services.settings.tenant
     async with services.database.transaction() as tx:
         accounts = await services.bank_accounts.all_for_rail(tx, tenant, rail)
     world = load_world(services.settings.sandbox_dir / "world.json")
-    return Orders(world, [account.bank_account_id for account in accounts], run)
+    return Orders(world, [account.bank_account_id for account in accounts], run, channel)

@@ -16,7 +16,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 10.0
     connections: Sequence[int] = (256, 512, 1024)
     payments: int = 4_000
-    """Payments of the life cycle over IBPS; a third of it over ``bank_direct``."""
+    """Payments of the life cycle over IBPS and over BEPS; a third of it over ``bank_direct``."""
     scale: int = 50
     """pgbench's scale."""
     own_generator: bool = False

@@ -103,6 +103,8 @@ async def whole_house(settings: Settings, plan: Plan, tell: Tell) -> list[Result
         if "lifecycle" in plan.benches:
             tell("Life cycle over IBPS …")
             rows.append(await bench_lifecycle(house, "ibps", plan.payments))
+            tell("Life cycle over BEPS …")
+            rows.append(await bench_lifecycle(house, "beps", plan.payments))
             tell("Life cycle over bank_direct …")
             rows.append(await bench_lifecycle(house, "bank_direct", max(1, plan.payments // 3)))
         if "intake" in plan.benches:
@@ -116,7 +118,7 @@ async def whole_house(settings: Settings, plan: Plan, tell: Tell) -> list[Result
 @asynccontextmanager
 async def _house(settings: Settings) -> AsyncGenerator[House]:
     async with (
-        everything(settings, netting_s=NETTING_S) as engines,
+        everything(settings, netting_s=NETTING_S, beps_round_s=NETTING_S) as engines,
         open_services(settings, engines.urls, name="bench", pool=2) as services,
     ):
         yield House(settings=settings, engines=engines, services=services)

@@ -52,8 +52,10 @@ async def everything(
     sandbox: bool = True,
     seed: int = 1,
     netting_s: float = 2.0,
+    beps_round_s: float = 0.0,
 ) -> AsyncGenerator[Engines]:
-    """The whole installation, running; ended when the block ends."""
+    """The whole installation, running; ended when the block ends. ``netting_s`` and
+    ``beps_round_s``: between the sandbox's rounds; 0 takes the catalog's half hour."""
     engines = Engines(
         settings.data_dir, settings.database_url, settings.nats_url, on_health=_tell_health
     )
@@ -61,7 +63,7 @@ async def everything(
         _refuse_taken_port(settings)
         await asyncio.to_thread(migrate, engines.database_url)
         if sandbox:
-            await _start_sandbox(engines, settings, faults, seed, netting_s)
+            await _start_sandbox(engines, settings, faults, seed, (netting_s, beps_round_s))
             async with open_services(settings, engines.urls, name="seed", pool=2) as services:
                 await seed_demo(services)
         await engines.supervisor.start(
@@ -79,7 +81,7 @@ async def everything(
 
 
 async def _start_sandbox(
-    engines: Engines, settings: Settings, faults: str, seed: int, netting_s: float
+    engines: Engines, settings: Settings, faults: str, seed: int, rounds_s: tuple[float, float]
 ) -> None:
     mark = zlib.crc32(str(settings.data_dir.resolve()).encode())
     port = free_port(SANDBOX_PORT + mark % _SANDBOX_PORTS)
@@ -91,7 +93,7 @@ async def _start_sandbox(
         sys.executable, "-m", "caiwutong.sandbox", "--dir", str(settings.sandbox_dir.resolve()),
         "--port", str(port), "--hub", settings.url, "--clock",
         str(settings.clock_file.resolve()), "--seed", str(seed), "--faults", faults,
-        "--netting-s", str(netting_s),
+        "--netting-s", str(rounds_s[0]), "--beps-round-s", str(rounds_s[1]),
     )  # fmt: skip
     await engines.supervisor.start(
         ProcessSpec(

@@ -35,7 +35,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--netting-s", type=float, default=2.0, help="business s between rounds")
     parser.add_argument("--clearing-s", type=float, default=600.0, help="between clearing points")
     parser.add_argument(
-        "--beps-round-minutes", type=int, default=0, help="between rounds of BEPS; 0: the catalog's"
+        "--beps-round-s", type=float, default=0, help="between rounds of BEPS; 0: the catalog's"
     )
     return parser.parse_args()
 
@@ -57,7 +57,7 @@ async def _main(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         netting_s=arguments.netting_s,
         clearing_s=arguments.clearing_s,
-        beps_round_minutes=arguments.beps_round_minutes,
+        beps_round_s=arguments.beps_round_s,
     )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

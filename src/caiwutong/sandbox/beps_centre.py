@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta
 
 from caiwutong.kernel.clock import CHINA, china_date, china_midnight
 from caiwutong.rails.catalog import Catalog, Closed, shipped, within
-from caiwutong.rails.catalog.model import Maintenance, NettingRounds
+from caiwutong.rails.catalog.model import Maintenance
 from caiwutong.sandbox.centre import RETURN, Transfer
 from caiwutong.sandbox.network import LEAST_NETTING_REAL_S, Network
 
@@ -36,24 +36,12 @@ CREATE TABLE IF NOT EXISTS beps_outages (
 class BepsCentre:
     """BEPS at the clearing centre. It is one of the network's fronts, to keep count."""
 
-    def __init__(self, network: Network, *, round_minutes: int = 0) -> None:
-        """``round_minutes``: how often a round closes, instead of what the catalog says."""
+    def __init__(self, network: Network, *, round_s: float = 0.0) -> None:
+        """``round_s``: business seconds between rounds, instead of what the catalog says."""
         self.network = network
         self._code = network.world.sponsor
+        self._round_s = round_s
         self._base = shipped()
-        if round_minutes:
-            rounds = NettingRounds(
-                rail=SYSTEM,
-                valid_from=datetime(2000, 1, 1, tzinfo=CHINA),
-                every_minutes=round_minutes,
-                source="option of the sandbox",
-            )
-            others = [
-                fact
-                for fact in self._base.facts
-                if not (isinstance(fact, NettingRounds) and fact.rail == SYSTEM)
-            ]
-            self._base = Catalog([*others, rounds])
         self.quota_fen = network.world.netting_quota_fen
         network.centre.write(_OUTAGES)
         network.centre.commit()
@@ -167,14 +155,20 @@ class BepsCentre:
     def _round_after(self, at: datetime) -> datetime:
         """The first round after this moment at which the centre is open."""
         while True:
-            following = self._catalog.next_round(SYSTEM, at)
-            assert isinstance(following, datetime), "the shipped catalog knows the rounds"
+            following = self._next(at)
             closed = self.closed(following)
             if closed is None:
                 return following
             if closed.until is None:
                 return datetime.max.replace(tzinfo=CHINA)
             at = closed.until - timedelta(microseconds=1)
+
+    def _next(self, at: datetime) -> datetime:
+        if self._round_s:
+            return at + timedelta(seconds=self._round_s)
+        following = self._catalog.next_round(SYSTEM, at)
+        assert isinstance(following, datetime), "the shipped catalog knows the rounds"
+        return following
 
     def _credits_at_acceptance(self, transfer: Transfer) -> bool:
         return (

@@ -104,6 +104,10 @@ class SandboxClient:
         net and what is under way."""
         return self._call("GET", "books/sums")
 
+    def rounds(self) -> list[dict[str, Any]]:
+        """The latest netting rounds of all systems, newest first."""
+        return self._call("GET", "rounds")["rounds"]
+
     def reconcile(self, payments: Iterable[PaymentFact]) -> Judgement:
         """Compare the hub's payments with the books."""
         return judge(payments, self.executions())

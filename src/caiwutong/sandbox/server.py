@@ -75,9 +75,9 @@ class Sandbox:
         port: int,
         netting_s: float = 2.0,
         clearing_s: float = 600.0,
-        beps_round_minutes: int = 0,
+        beps_round_s: float = 0.0,
     ) -> None:
-        """``beps_round_minutes``: between netting rounds of BEPS; 0 takes the catalog's."""
+        """``beps_round_s``: business seconds between rounds of BEPS; 0: the catalog's."""
         self.clock = clock
         self.host, self.port = host, port
         self.network = Network(
@@ -96,7 +96,7 @@ class Sandbox:
         speaker = Speaker(self.network, centre_key, prepared.world.sponsor, IBPS)
         self.notices = Notices(self.network, speaker, self.pushes, CALLBACK_IBPS)
         self.sponsor = Sponsor(self.network, sponsored, speaker, participant, self.notices.push)
-        self.beps_centre = BepsCentre(self.network, round_minutes=beps_round_minutes)
+        self.beps_centre = BepsCentre(self.network, round_s=beps_round_s)
         self._open_beps(prepared, sponsored, centre_key, participant)
         self._open_hvps(prepared, sponsored, centre_key, participant)
         for tick in (self.beps_centre.tick, self.beps_notices.tick, self.hvps_centre.tick):
@@ -293,7 +293,7 @@ def open_sandbox(
     seed: int = 1,
     netting_s: float = 2.0,
     clearing_s: float = 600.0,
-    beps_round_minutes: int = 0,
+    beps_round_s: float = 0.0,
 ) -> Sandbox:
     """A sandbox on this folder, prepared where needed, not yet started. ``port`` 0 takes a free one
     below 32768."""
@@ -307,5 +307,5 @@ def open_sandbox(
         port=port,
         netting_s=netting_s,
         clearing_s=clearing_s,
-        beps_round_minutes=beps_round_minutes,
+        beps_round_s=beps_round_s,
     )
