@@ -22,6 +22,7 @@ from tests.rails.conformance.subjects import SUBJECTS
 
 from caiwutong.kernel.clock import china_date
 from caiwutong.kernel.errors import Refused, Unavailable
+from caiwutong.kernel.order import Direction
 from caiwutong.rails.bank_direct.connector import BankDirectRail
 from caiwutong.rails.contract import (
     NOT_FOUND,
@@ -84,6 +85,17 @@ async def test_every_message_names_the_references_inside_and_none_is_left_out(su
     messages = subject.rail.encode_many(attempts)
     named = Counter(ref for message in messages for ref in message.references)
     assert named == Counter(each.reference for each in attempts)
+
+
+async def test_only_a_payment_in_cny_out_of_our_account_is_sent_as_one(subject: Subject):
+    one = subject.attempt()
+    for other in (
+        msgspec.structs.replace(one, direction=Direction.PULL),
+        msgspec.structs.replace(one, currency="USD"),
+    ):
+        with pytest.raises(Refused) as refused:
+            subject.rail.encode_many([other])
+        assert refused.value.cure
 
 
 # ---- idempotent resubmission

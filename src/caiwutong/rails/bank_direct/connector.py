@@ -18,7 +18,9 @@ from typing import TypeVar
 import msgspec
 
 from caiwutong.kernel.clock import Clock, Randomness
-from caiwutong.kernel.errors import Refused
+from caiwutong.kernel.errors import CaiwutongError, Refused
+from caiwutong.kernel.money import CNY
+from caiwutong.kernel.order import Direction
 from caiwutong.rails.bank_direct.contract import (
     NAME,
     Connection,
@@ -118,8 +120,10 @@ class BankDirectRail:
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
         """The messages of each connection, in the order in which the connections first appear.
-        Raises Refused where no connection serves the payer or a field does not fit; then nothing is
-        encoded."""
+        Raises Refused where no connection serves the payer, a field does not fit, or it is not a
+        payment in CNY out of our account; then nothing is encoded."""
+        for attempt in attempts:
+            _check_kind(attempt)
         messages: list[RailMessage] = []
         for name, group in self._grouped(attempts, lambda each: each.payer).items():
             messages += [
@@ -171,14 +175,19 @@ class BankDirectRail:
         rest = [attempts[number] for number in served]
         groups = self._grouped(rest, lambda each: each.payer)
         answers = await asyncio.gather(
-            *(
-                self._connectors[name].enquire([rest[at] for at in group])
-                for name, group in groups.items()
-            )
+            *(self._enquire(name, [rest[at] for at in group]) for name, group in groups.items())
         )
         for group, reports in zip(groups.values(), answers, strict=True):
             found |= {served[at]: report for at, report in zip(group, reports, strict=True)}
         return [found[number] for number in range(len(attempts))]
+
+    async def _enquire(self, name: str, attempts: Sequence[Attempt]) -> list[RailReport]:
+        """One bank's reports. What goes wrong at one bank says nothing of the others."""
+        try:
+            return await self._connectors[name].enquire(attempts)
+        except CaiwutongError as error:
+            now = self._clock.now()
+            return [doubt(each.reference, error.code, now, error.detail) for each in attempts]
 
     async def revoke(self, attempt: Attempt) -> list[RailReport]:
         """What the payer's bank makes of it; REJECTED as ``unsupported`` where it has no such
@@ -279,6 +288,17 @@ def _check(connection: Connection, taken: Mapping[str, object]) -> None:
             "bank_direct.bank_codes",
             "A connection serves bank codes of 3 to 12 digits.",
             "Write the first digits of the bank's 联行号, for example 308.",
+        )
+
+
+def _check_kind(attempt: Attempt) -> None:
+    """Raise Refused for what no message of these banks can mean."""
+    if attempt.direction is not Direction.PUSH or attempt.currency != CNY:
+        raise Refused(
+            "bank_direct.not_a_cny_payment",
+            f"A {attempt.direction.value} in {attempt.currency[:3]} does not travel over a bank's"
+            " direct interface.",
+            "Choose a channel that carries it.",
         )
 
 

@@ -80,6 +80,17 @@ async def test_not_found_is_not_said_while_the_batches_cannot_be_read(cmb, bank)
     assert (report.kind, report.code) == (ReportKind.IN_DOUBT, "bank_direct.refused_query")
 
 
+async def test_whoever_pays_one_by_one_now_still_finds_what_went_in_a_batch(cmb, bank):
+    attempts = [attempt(1), attempt(2)]
+    [message] = cmb.encode_many(attempts)
+    await cmb.send(message)
+    alone = open_connector(bank, payments=1)
+    assert [r.kind for r in await alone.enquire(attempts)] == [ReportKind.ACCEPTED] * 2
+    bank.fault = "no lists"
+    assert [r.code for r in await alone.enquire([attempt(9)])] == [NOT_FOUND]
+    await alone.close()
+
+
 async def test_a_batch_refused_as_a_whole_leaves_every_payment_in_doubt(cmb, bank):
     bank.fault = "refuse batch"
     [message] = cmb.encode_many([attempt(1), attempt(2)])

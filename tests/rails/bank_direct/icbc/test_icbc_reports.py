@@ -59,7 +59,7 @@ def test_only_the_banks_own_word_that_it_has_no_such_instruction_is_not_found():
     twice = reports.report_of(answer(OUTCOME, OUTCOME), OUTCOME.reference)
     assert (twice.kind, twice.code) == (ReportKind.IN_DOUBT, reports.SEVERAL_RECORDS)
     refused = reports.report_of(answer(code="B0001"), "R9")
-    assert (refused.kind, refused.code) == (ReportKind.IN_DOUBT, "B0001")
+    assert (refused.kind, refused.code) == (ReportKind.IN_DOUBT, "package/B0001")
 
 
 def test_a_package_refused_as_a_whole_leaves_every_payment_of_it_in_doubt():

@@ -181,7 +181,7 @@ class CmbConnector:
         """What the bank says of each reference, in order."""
         found = list(await asyncio.gather(*(self._enquire(each) for each in attempts)))
         missing = [n for n, each in enumerate(found) if each.code == NOT_FOUND]
-        if missing and self._link.connection.batch_payments > 1:
+        if missing:
             days = [china_date(attempts[n].created_at) for n in missing]
             in_batches = await self._in_batches(min(days), [found[n] for n in missing])
             for n, report in zip(missing, in_batches, strict=True):
@@ -191,12 +191,17 @@ class CmbConnector:
     async def _in_batches(self, first: date, missing: Sequence[RailReport]) -> list[RailReport]:
         """The same references looked for in the batches since that day: no document says that
         BB1PAYQR finds a payment of a batch, and a wrong *not found* would pay twice. Where the
-        batches cannot be read, the doubt is no longer *not found*."""
+        batches cannot be read, the doubt is no longer *not found*; where the bank refuses the
+        question to a user who pays one by one, there are none."""
         try:
             last = max(first, china_date(self._clock.now()))
+            first -= timedelta(days=1)  # two clocks may differ about midnight
             batches = await account_service.batches(self._link, first, last)
             lines = [await account_service.batch(self._link, each.number) for each in batches]
         except Unavailable as error:
+            alone = self._link.connection.batch_payments == 1
+            if alone and error.code == account_service.REFUSED_QUERY:
+                return list(missing)
             now = self._clock.now()
             return [doubt(each.reference, error.code, now, error.detail) for each in missing]
         known = {report.reference: report for part in lines for report in part}

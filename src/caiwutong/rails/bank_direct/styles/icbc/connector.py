@@ -30,6 +30,7 @@ from caiwutong.rails.bank_direct.words import (
     unsupported,
 )
 from caiwutong.rails.contract import (
+    NOT_FOUND,
     AccountAtBank,
     Attempt,
     BadMessage,
@@ -168,8 +169,20 @@ class IcbcConnector:
         return [report for part in found for report in part]
 
     async def _enquire(self, attempts: Sequence[Attempt]) -> list[RailReport]:
+        if self._batch > 1:
+            return await self._ask(attempts, "")
+        named = await self._ask(attempts, attempts[0].reference)
+        if named[0].code != NOT_FOUND:
+            return named
+        # It may have gone in a package of many, before the operator chose one by one. A bank that
+        # refuses a question without a package never had one of many from us.
+        unnamed = await self._ask(attempts, "")
+        refused = unnamed[0].code.startswith(reports.REFUSED)
+        return named if refused else unnamed
+
+    async def _ask(self, attempts: Sequence[Attempt], package: str) -> list[RailReport]:
         question = m.PayQueryRequest(
-            package=attempts[0].reference if self._batch == 1 else "",
+            package=package,
             queries=tuple(
                 m.PayQuery(row=str(n), reference=each.reference)
                 for n, each in enumerate(attempts, 1)

@@ -26,6 +26,8 @@ from caiwutong.rails.contract import (
 
 OTHER_REFERENCE = "other_reference"
 """Report code: the bank's answer does not speak of the payment asked for."""
+REFUSED = "package/"
+"""Begins the report code where the bank refused a message as a whole; its RetCode follows."""
 SEVERAL_RECORDS = "several_records"
 """Report code: the bank knows one reference more than once. A person must look."""
 
@@ -36,14 +38,15 @@ def reports_of_pay(document: Document, references: Sequence[str]) -> list[RailRe
     if isinstance(document.body, m.Refusal):
         # A package is refused as a whole, but what came of an earlier sending of it is unsaid.
         at, pub = document.at, document.pub
-        return [doubt(each, f"package/{pub.code}", at, pub.text) for each in references]
+        return [doubt(each, f"{REFUSED}{pub.code}", at, pub.text) for each in references]
     return [report_of(document, each) for each in references]
 
 
 def report_of(document: Document, reference: str) -> RailReport:
     """What an answer says of this reference."""
     if isinstance(document.body, m.Refusal):
-        return doubt(reference, document.pub.code, document.at, document.pub.text)
+        code = f"{REFUSED}{document.pub.code}"
+        return doubt(reference, code, document.at, document.pub.text)
     found = [each for each in _outcomes(document) if each.reference == reference]
     if len(found) == 1:
         return _of_outcome(found[0], document)
