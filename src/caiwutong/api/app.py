@@ -39,6 +39,7 @@ from caiwutong.api.refusals import RefusalLog
 from caiwutong.api.routes.access import api_key_routes, mandate_routes
 from caiwutong.api.routes.accounts import bank_account_routes, payee_routes
 from caiwutong.api.routes.audit import audit_routes
+from caiwutong.api.routes.bank_files import bank_file_routes
 from caiwutong.api.routes.catalog import catalog_routes
 from caiwutong.api.routes.failover import failover_routes
 from caiwutong.api.routes.fees import fee_routes
@@ -64,6 +65,7 @@ _ROUTES = (
     mandate_routes,
     webhook_routes,
     import_routes,
+    bank_file_routes,
     catalog_routes,
     fee_routes,
 )

@@ -66,6 +66,7 @@ CALLER = "caiwutong.caller"
 
 BODY_BYTES = 1 << 20
 IMPORT_BYTES = 64 << 20
+BANK_FILE_BYTES = 16 << 20
 _TARGET_BYTES = 8192
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -232,8 +233,8 @@ class Gate:
     async def _inside(self, scope: Scope, fields: Fields, receive: Receive, send: Send) -> None:
         """What is for known callers and not in a hurry."""
         path, method = scope["path"], scope["method"]
-        upload = method == "POST" and path == IMPORTS
-        limit = IMPORT_BYTES if upload else BODY_BYTES
+        limit = _upload_bytes(path) if method == "POST" else 0
+        upload, limit = limit > 0, limit or BODY_BYTES
         body = await read_body(receive, limit, fields.get(b"content-length", ""))
         caller = await self._known(scope, fields, body)
         if body and not upload:
@@ -334,6 +335,15 @@ def _check_target(scope: Scope) -> None:
         raise BadRequest(
             "request.bad_address", "The address is too long.", "Narrow the question in fewer words."
         )
+
+
+def _upload_bytes(path: str) -> int:
+    """How large a person's file may be at this address; 0 where JSON is read."""
+    if path == IMPORTS:
+        return IMPORT_BYTES
+    banks = path.startswith("/v1/bank-files/") and path.endswith("/results")
+    statements = path.startswith("/v1/bank-accounts/") and path.endswith("/statement-files")
+    return BANK_FILE_BYTES if banks or statements else 0
 
 
 def _check_json(fields: Fields, body: bytes) -> None:

@@ -163,6 +163,8 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 def _success(gives: Any, schema: dict[Any, Any]) -> dict[str, Any]:
     if gives is None:
         return {"description": "Done; there is nothing to say."}
+    if gives is bytes:
+        return {"description": "The file.", "content": {_BYTES: {}}}
     return {"description": "Done.", "content": {_JSON: {"schema": schema[gives]}}}
 
 

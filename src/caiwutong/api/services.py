@@ -9,6 +9,7 @@ from caiwutong.approvals.service import Approvals
 from caiwutong.audit.service import Audit
 from caiwutong.bank_accounts.payees import Payees
 from caiwutong.bank_accounts.service import BankAccounts
+from caiwutong.bank_files.desk import BankFileDesk
 from caiwutong.db.database import Database
 from caiwutong.erp.feed import Feed
 from caiwutong.erp.webhooks.service import Webhooks
@@ -90,5 +91,7 @@ class Services(Protocol):
     def webhooks(self) -> Webhooks: ...
     @property
     def imports(self) -> Imports: ...
+    @property
+    def bank_files(self) -> BankFileDesk: ...
     @property
     def statement_views(self) -> StatementViews: ...

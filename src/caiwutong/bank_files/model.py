@@ -223,7 +223,7 @@ class FileView(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal to give rows up that waits for signatures."""
 
 
-class LineView(msgspec.Struct, frozen=True, kw_only=True):
+class BankFileRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row for a screen, the account masked."""
 
     line_no: int

@@ -195,6 +195,11 @@ class Releases:
         ]
         await self._log.append_many(tx, events)
 
+    async def view(self, tenant: str, release_id: UUID) -> ReleaseView:
+        """One proposal. Raises NotFound."""
+        async with self._files.database.transaction() as tx:
+            return view_of(await self.got(tx, tenant, release_id))
+
     async def got(self, tx: Tx, tenant: str, release_id: UUID) -> Release:
         """Raises NotFound."""
         found = await self._files.store.release(tx, tenant, release_id)

@@ -12,9 +12,9 @@ import msgspec
 from caiwutong.bank_files.model import (
     OVER,
     BankFile,
+    BankFileRow,
     FileState,
     FileView,
-    LineView,
     ReleaseView,
 )
 from caiwutong.bank_files.releases import view_of
@@ -65,16 +65,16 @@ class BankFileViews:
 
     async def lines(
         self, tenant: str, file_id: UUID, *, after: int = 0, limit: int = 500
-    ) -> list[LineView]:
+    ) -> list[BankFileRow]:
         """Rows after a row number. Raises NotFound."""
         async with self._files.database.transaction() as tx:
             await self._files.got(tx, tenant, file_id)
             lines = await self._files.store.lines_of(tx, tenant, file_id)
-        views: list[LineView] = []
+        views: list[BankFileRow] = []
         for line in [i for i in lines if i.line_no > after][:limit]:
             payee = self._files.row(tenant, line).payee
             views.append(
-                LineView(
+                BankFileRow(
                     line_no=line.line_no,
                     payment_id=line.payment_id,
                     reference=line.reference,

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from caiwutong.cli.audit import audit_report
+from caiwutong.cli.carrier import Carrier
 from caiwutong.cli.common import Shown, Subparsers, add, settings_of
 from caiwutong.cli.facts import payment_facts
 from caiwutong.cli.month import Month, write_month
@@ -127,11 +128,14 @@ async def _run(
         await _import(services, file)
         import_seconds = monotonic() - before
         say(f"imported in {import_seconds:.1f} s")
+        carrier = Carrier(services, SandboxClient.at(settings.sandbox_dir))
         for day in days:
             clock.set(at=china_midnight(day) + timedelta(hours=9), scale=SCALE)
+            await carrier.bring_back()
             await _settle_day(services, clock, patience_s=60)
+            await carrier.upload_all()
             say(f"{day}: {await _line(services)}")
-        await _heal_and_finish(services, clock, settings)
+        await _heal_and_finish(services, clock, settings, carrier)
         return await _prove(services, settings, started, import_seconds)
 
 
@@ -182,18 +186,24 @@ async def _line(services: Services) -> str:
     return ", ".join(f"{n:,} {state}" for state, n in sorted(overview.states.items()))
 
 
-async def _heal_and_finish(services: Services, clock: SharedClock, settings: Settings) -> None:
+async def _heal_and_finish(
+    services: Services, clock: SharedClock, settings: Settings, carrier: Carrier
+) -> None:
     """End the misbehaviour and let business days pass until every payment has ended."""
     client = SandboxClient.at(settings.sandbox_dir)
     for _ in range(8):
         await asyncio.to_thread(client.heal)
+        await carrier.bring_back()
         await _settle_day(services, clock, patience_s=15)
+        await carrier.upload_all()
         overview = await services.payments.views.overview(settings.tenant)
         if all(state in TERMINAL for state in overview.states):
             break
         clock.set(at=clock.now() + timedelta(hours=13), scale=SCALE)
     # Returns and clearing notices that are still on their way.
     clock.set(at=clock.now() + timedelta(hours=6), scale=SCALE)
+    await asyncio.sleep(3)
+    await carrier.bring_back()
     await asyncio.sleep(3)
 
 

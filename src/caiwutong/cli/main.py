@@ -12,6 +12,7 @@ import msgspec
 from caiwutong.benchmarks import cli as bench
 from caiwutong.cli import (
     audit,
+    bank_files,
     catalog,
     demo,
     fees,
@@ -38,6 +39,7 @@ _ROOMS = (
     payments,
     route,
     imports,
+    bank_files,
     ledger,
     audit,
     catalog,
