@@ -83,6 +83,14 @@ def bank_file_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
         )
         return reply(paging.page(caller.tenant, name, limit, found, lambda i: str(i.line_no)))
 
+    reading = [find_bank_files, read_bank_file, find_bank_file_lines]
+    return [*reading, *_paper_routes(house), *_release_routes(house)]
+
+
+def _paper_routes(house: Services) -> list[HTTPRouteHandler]:
+    """The files themselves: out to the bank's page, and back from it."""
+    desk = house.bank_files
+
     @post(
         "/v1/bank-files/{file_id:uuid}/export",
         status_code=200,
@@ -150,10 +158,7 @@ def bank_file_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
             )
         )
 
-    return [
-        find_bank_files, read_bank_file, find_bank_file_lines, export_bank_file, take_result,
-        take_statement, *_release_routes(house),
-    ]  # fmt: skip
+    return [export_bank_file, take_result, take_statement]
 
 
 def _release_routes(house: Services) -> list[HTTPRouteHandler]:
