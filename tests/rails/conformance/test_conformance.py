@@ -71,7 +71,13 @@ async def test_many_payments_sent_together_each_have_their_own_outcome(subject: 
     good = [subject.attempt(100 + n) for n in range(5)]
     bad = subject.attempt(999, subject.payee(closed=True))
     together = [*good[:3], bad, *good[3:]]
-    await subject.pay(*together)
+    at_once = await subject.pay(*together)
+    early = await subject.rail.enquire(together)
+    assert [report.reference for report in early] == [each.reference for each in together]
+    for report in (*at_once, *early):
+        # Received is not paid: no end is told before the bank's own books have it.
+        if report.kind in FINAL:
+            assert report.reference != bad.reference and subject.debits(report.reference)
     ends = [await subject.end_of(each) for each in together]
     assert [end.kind in FINAL for end in ends] == [True, True, True, False, True, True]
     assert ends[3].kind is ReportKind.REJECTED
