@@ -24,6 +24,7 @@ from caiwutong.approvals.model import Subject
 from caiwutong.bank_files.model import (
     RELEASE,
     BankFileRow,
+    Exported,
     FileState,
     FileView,
     ReleaseView,
@@ -101,16 +102,7 @@ def _paper_routes(house: Services) -> list[HTTPRouteHandler]:
         """The file to carry to the bank's page. The first call freezes it; every later one gives
         the same bytes. ``Digest`` is its SHA-256, hex."""
         made = await desk.files.export(caller.tenant, file_id, actor(caller))
-        return Response(
-            made.content,
-            status_code=200,
-            media_type="application/octet-stream",
-            headers={
-                "cache-control": "no-store",
-                "content-disposition": f"attachment; filename*=UTF-8''{quote(made.file_name)}",
-                "digest": f"sha-256={made.digest}",
-            },
-        )
+        return _handed_out(made)
 
     @post(
         "/v1/bank-files/{file_id:uuid}/results",
@@ -223,6 +215,19 @@ def _release_routes(house: Services) -> list[HTTPRouteHandler]:
         propose_release, find_releases, read_release, read_release_signing, sign_release,
         withdraw_release,
     ]  # fmt: skip
+
+
+def _handed_out(made: Exported) -> Response[bytes]:
+    return Response(
+        made.content,
+        status_code=200,
+        media_type="application/octet-stream",
+        headers={
+            "cache-control": "no-store",
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(made.file_name)}",
+            "digest": f"sha-256={made.digest}",
+        },
+    )
 
 
 def _subject(release: ReleaseView) -> Subject:
