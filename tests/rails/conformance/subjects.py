@@ -25,4 +25,5 @@ SUBJECTS: dict[str, Factory] = {
     "bank_file": carried(),
     "ibps": sandboxed("ibps", lacks=NO_PAPERS),
     "beps": sandboxed("beps", lacks=NO_PAPERS),
+    "hvps": sandboxed("hvps", lacks=NO_PAPERS),
 }
