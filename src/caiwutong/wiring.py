@@ -6,10 +6,9 @@ Nothing below knows this file. What contexts need of each other beyond the layer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from caiwutong.approvals.catalog_changes import CatalogSignatures, record_signed
 from caiwutong.approvals.model import Subject
 from caiwutong.approvals.service import Approvals
 from caiwutong.approvals.store import PostgresApprovalStore
@@ -75,7 +75,6 @@ from caiwutong.rails.bank_file.template import (
 )
 from caiwutong.rails.beps.connector import BepsConnection, BepsRail
 from caiwutong.rails.catalog.changes import SUBJECT as CATALOG
-from caiwutong.rails.catalog.changes import Change
 from caiwutong.rails.catalog.service import Catalogs
 from caiwutong.rails.catalog.store import PostgresCatalogStore
 from caiwutong.rails.contract import CARRIED_BY_PEOPLE, Rail, RailReport
@@ -217,7 +216,7 @@ def wire(
         audit=audit,
     )  # fmt: skip
     approvals = Approvals(PostgresApprovalStore(), identity, audit, directory=identity)
-    catalogs = _wire_catalogs(database, approvals, audit, clock, ids)
+    catalogs = _wire_catalogs(settings, database, approvals, audit, clock, ids, rails)
     files = _wire_files(database, rails, audit, vault, clock, ids)
     payments = _wire_payments(
         settings, database, ledger, bank_accounts, approvals, catalogs, audit, vault, rails,
@@ -280,14 +279,20 @@ def _fees(
 
 
 def _wire_catalogs(
-    database: Database, approvals: Approvals, audit: Audit, clock: Clock, ids: Ids
+    settings: Settings,
+    database: Database,
+    approvals: Approvals,
+    audit: Audit,
+    clock: Clock,
+    ids: Ids,
+    rails: Mapping[str, Rail],
 ) -> Catalogs:
-    signatures = CatalogSignatures(approvals)
     catalogs = Catalogs(
         PostgresCatalogStore(), database=database, audit=audit, ids=ids, clock=clock,
-        signatures=signatures,
+        signatures=CatalogSignatures(approvals),
     )  # fmt: skip
     approvals.bind(CATALOG, record_signed(catalogs))
+    catalogs.tell_rails(rails.values(), settings.tenant)
     return catalogs
 
 
@@ -438,33 +443,6 @@ def _release_signed(requests: Requests, approvals: Approvals) -> Any:
         await requests.authorise(
             tx, tenant, UUID(bytes=subject.id.bytes), subject.digest, f"signatures:{count}"
         )
-
-    return on_decided
-
-
-class CatalogSignatures:
-    """How a change of the catalog asks people, through approvals."""
-
-    def __init__(self, approvals: Approvals) -> None:
-        self._approvals = approvals
-
-    async def ask(self, tx: Tx, tenant: str, change: Change, needed: int, now: datetime) -> None:
-        subject = Subject(CATALOG, change.change_id, change.digest)
-        await self._approvals.request(tx, tenant, subject, needed, change.maker, now)
-
-    async def withdraw(self, tx: Tx, tenant: str, change_id: UUID, now: datetime) -> None:
-        await self._approvals.withdraw(tx, tenant, CATALOG, change_id, now)
-
-    async def withdrawn(self, tx: Tx, tenant: str, change_id: UUID) -> bool:
-        asked = await self._approvals.signing(tx, tenant, CATALOG, change_id)
-        return asked is not None and asked.state == "void"
-
-
-def record_signed(catalogs: Catalogs) -> Any:
-    """What approvals call when a change of the catalog is signed."""
-
-    async def on_decided(tx: Tx, tenant: str, subject: Subject) -> None:
-        await catalogs.confirmed(tx, tenant, UUID(bytes=subject.id.bytes), subject.digest)
 
     return on_decided
 

@@ -25,6 +25,7 @@ from caiwutong.identity.model import ApiKeySecrets, KeyAlgorithm
 from caiwutong.kernel.clock import china_date, china_midnight
 from caiwutong.kernel.errors import NotFound, Refused
 from caiwutong.rails.catalog.model import Band, Fact, Tariff
+from caiwutong.rails.catalog.rules import bank_digits
 from caiwutong.sandbox.world import World, load_world
 from caiwutong.wiring import Services
 
@@ -96,7 +97,7 @@ def _tariffs(services: Services, world: World) -> list[Fact]:
     return [
         Tariff(
             rail=mode,
-            bank=bank.code,
+            bank=bank_digits(bank.code),
             valid_from=day - timedelta(days=MANDATE_DAYS),
             bands=tuple(Band(up_to_fen=b.up_to_fen, flat_fen=b.fee_fen) for b in bank.fees),
             source=f"协议价, {bank.name}",

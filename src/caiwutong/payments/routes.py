@@ -201,6 +201,7 @@ def _way(answer: Decision | Later | Refusal, now: datetime) -> Chosen | Waits | 
         at = answer.at.astimezone(CHINA)
         day = "" if china_date(answer.at) == china_date(now) else f"{at:%Y-%m-%d} "
         words = f"waits for {answer.candidate.mode.upper()} to open at {day}{at:%H:%M}"
+        words += " (provisional: weekdays only)" if answer.note else ""
         return Waits(answer.at, words, explained_later(answer))
     usable = sorted(
         (score.loss, candidate.mode)

@@ -39,6 +39,7 @@ class _Side(NamedTuple):
     closes_at: datetime | None
     limit: Limit | None
     unknown: Why | None
+    note: str = ""
 
 
 class CatalogConditions:
@@ -77,6 +78,7 @@ class CatalogConditions:
             limit_fen=None if tightest is None else tightest.per_payment_fen,
             limit_inclusive=tightest is None or tightest.inclusive,
             unknown=next((side.unknown for side in sides if side.unknown is not None), None),
+            note=next((side.note for side in sides if side.note), ""),
             fees=() if clearing == BOOK else self._fees_of(bank, clearing, at, tomorrow),
             typical_seconds=self._typical.get(clearing, 60.0),
         )
@@ -98,8 +100,8 @@ class CatalogConditions:
             return _Side(at, tomorrow, None, None, None, None, _unknown(words))
         until = tomorrow if answer.until is None else min(tomorrow, answer.until)
         if isinstance(answer, Closed):
-            return _Side(at, until, _closed(answer), answer.until, None, limit, None)
-        return _Side(at, until, None, None, answer.until, limit, None)
+            return _Side(at, until, _closed(answer), answer.until, None, limit, None, answer.note)
+        return _Side(at, until, None, None, answer.until, limit, None, answer.note)
 
     def _fees_of(
         self, bank: str, channel: str, at: datetime, until: datetime

@@ -95,7 +95,7 @@ class _Row:
 
     __slots__ = (
         "bank", "candidate", "clearing", "closes_at", "fees", "index", "key", "limit_fen", "mode",
-        "own_limit_fen", "typical",
+        "note", "own_limit_fen", "typical",
     )  # fmt: skip
 
     def __init__(self, index: int, candidate: Candidate, standing: Standing, fees: int) -> None:
@@ -108,6 +108,7 @@ class _Row:
         self.fees = fees
         self.typical = log1p(standing.typical_seconds)
         self.closes_at = standing.closes_at
+        self.note = standing.note
         self.limit_fen = -1 if standing.limit_fen is None else standing.limit_fen
         if standing.limit_fen is not None and not standing.limit_inclusive:
             self.limit_fen -= 1
@@ -274,6 +275,7 @@ class Router:
             explored=explored,
             send_before=best.closes_at,
             policy=self._policy.name,
+            note=best.note,
         )
 
     def _otherwise(
@@ -290,6 +292,8 @@ class Router:
         if soonest is None:
             return refusal(ask, lane.candidates, dropped)
         at, _, row = soonest
+        note_en = f" Provisional: {row.note}" if row.note else ""
+        note_zh = "（暂定：该年节假日安排未公布，按周一至周五推算）" if row.note else ""
         return Later(
             ask=ask,
             at=at,
@@ -297,9 +301,10 @@ class Router:
             candidates=lane.candidates,
             dropped=tuple(dropped),
             words=Words(
-                f"Nothing can carry it now; {row.mode} opens at {at.isoformat()}.",
-                f"当前无可用路径；{row.mode} 将于 {at.isoformat()} 开放。",
+                f"Nothing can carry it now; {row.mode} opens at {at.isoformat()}.{note_en}",
+                f"当前无可用路径；{row.mode} 将于 {at.isoformat()} 开放{note_zh}。",
             ),
+            note=row.note,
         )
 
 

@@ -62,6 +62,7 @@ def explanation(decision: Decision) -> Explanation:
         considered=considered(
             decision.candidates, decision.dropped, decision.scores, front(decision.scores)
         ),
+        provisional=decision.note,
     )
 
 

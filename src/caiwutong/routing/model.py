@@ -139,6 +139,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     limit_inclusive: bool = True
     unknown: Why | None = None
     """A fact without which it must not be used is not known."""
+    note: str = ""
+    """Why the hours are provisional: a year whose holidays are not known. Empty: certain."""
     fees: tuple[FeeBand, ...] = ()
     typical_seconds: float = 60.0
     """The arrival one would expect before any was seen."""
@@ -194,6 +196,9 @@ class Explanation(msgspec.Struct, frozen=True):
     """Key of the second best; empty when there is none."""
     words: Words
     considered: tuple[Considered, ...]
+    provisional: str = ""
+    """What the decision rests on without being certain: weekdays only, in a year whose holidays
+    are not known. Empty: nothing."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +216,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     send_before: datetime | None = None
     """When the chosen way closes."""
     policy: str = ""
+    note: str = ""
+    """Why its hours are provisional; empty: they are certain."""
 
     @property
     def rail(self) -> str:
@@ -230,3 +237,5 @@ class Later(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     dropped: tuple[Why | None, ...]
     words: Words
+    note: str = ""
+    """Why that opening is provisional; empty: it is certain."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from caiwutong.approvals.catalog_changes import CatalogSignatures, record_signed
 from caiwutong.approvals.model import Subject
 from caiwutong.identity.model import Person
 from caiwutong.rails.catalog.changes import SUBJECT, Change
 from caiwutong.rails.catalog.memory import MemoryCatalogStore
 from caiwutong.rails.catalog.service import Catalogs
 from caiwutong.rails.catalog.store import CatalogStore, PostgresCatalogStore
-from caiwutong.wiring import CatalogSignatures, record_signed
 from support.house import TENANT, House, house, memory_house, postgres_house
 
 __all__ = ["house", "memory_house", "postgres_house"]

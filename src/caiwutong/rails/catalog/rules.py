@@ -261,10 +261,15 @@ _SHARED = frozenset({"313", "314", "320", "401", "402"})
 there the city's four digits belong to the bank. Own: the numbering as it is in use."""
 
 
+def bank_digits(bank_code: str) -> str:
+    """The first digits of a 联行号 that name the whole bank, as facts name it."""
+    return bank_code[: 7 if bank_code[:3] in _SHARED else 3]
+
+
 def same_bank(one: str, other: str) -> bool:
     """Whether two 联行号 name branches of one bank; no, when either is not known."""
-    digits = 7 if one[:3] in _SHARED else 3
-    return len(one) >= digits and one[:digits] == other[:digits]
+    digits = bank_digits(one)
+    return len(digits) >= 3 and digits == bank_digits(other)
 
 
 def list_price(tariff: Tariff, amount_fen: int) -> int | None:

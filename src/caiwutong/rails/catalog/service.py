@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -62,6 +62,13 @@ class Signatures(Protocol):
         ...
 
 
+@runtime_checkable
+class Dated(Protocol):
+    """A rail that asks the catalog for itself."""
+
+    def go_by(self, catalog: Callable[[], Catalog]) -> None: ...
+
+
 class _DryRun(Exception):
     """Undoes a transaction whose answer is only wanted, not kept."""
 
@@ -96,6 +103,12 @@ class Catalogs:
     def current(self, tenant: str) -> Catalog:
         """What is known to this tenant now; at most a poll behind other processes."""
         return self._known.get(tenant, self._base)
+
+    def tell_rails(self, rails: Iterable[object], tenant: str) -> None:
+        """Let the rails that ask the catalog go by what this tenant knows now."""
+        for rail in rails:
+            if isinstance(rail, Dated):
+                rail.go_by(lambda: self.current(tenant))
 
     async def refresh(self) -> int:
         """Take in what was recorded since; how many tenants had news."""

@@ -52,6 +52,10 @@ class HvpsRail(CnapsRail):
         self._reporter = reporter_for(connection.sponsor)
         self._catalog = catalog
 
+    def go_by(self, catalog: Callable[[], Catalog]) -> None:
+        """Ask this catalog from now on."""
+        self._catalog = catalog
+
     def valid_until(self, at: datetime) -> datetime:
         return profile.valid_until(at, self._catalog())
 
