@@ -154,7 +154,8 @@ def _tell_health(health: Health) -> None:
 
 
 async def curl_for(services: Services) -> str:
-    """One command that makes a payment from the demo group's first account."""
+    """One command that makes a payment from the demo group's first account. An urgent one, so that
+    it does not wait for a netting round when HVPS is closed."""
     credentials = load_credentials(services.settings.data_dir)
     async with services.database.transaction() as tx:
         accounts = await services.bank_accounts.all_for_rail(tx, services.settings.tenant, "ibps")
@@ -164,7 +165,7 @@ async def curl_for(services: Services) -> str:
         f'{{"bank_account_id":"{accounts[0].bank_account_id}","amount_fen":123456,'
         f'"payee":{{"name":"{payee.name}","account":"{payee.account}",'
         f'"bank_code":"{payee.bank_code}","bank_name":"{payee.bank_name}"}},'
-        '"purpose":"货款"}'
+        '"purpose":"货款","priority":"urgent"}'
     )
     return (
         f"curl -s {services.settings.url}/v1/payments "
