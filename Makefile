@@ -8,7 +8,7 @@ CAIWUTONG := $(BIN)/caiwutong
 DONE := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check bench simulate format lock clean
+.PHONY: help setup up demo test check bench bench-routing simulate format lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: setup check  ## Run all tests
 
 bench: setup  ## Intake, ledger and life cycle beside pgbench in the same run
 	$(CAIWUTONG) bench intake ledger lifecycle
+
+bench-routing: setup  ## A simulated month of routing beside its baselines and an oracle (SEED=1)
+	$(CAIWUTONG) bench routing --seed $(or $(SEED),1)
 
 simulate: setup  ## The engine under virtual time and faults (SEEDS=500)
 	$(CAIWUTONG) simulate --seeds $(or $(SEEDS),500)

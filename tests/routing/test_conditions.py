@@ -10,7 +10,7 @@ from caiwutong.rails.catalog import Catalog, shipped
 from caiwutong.rails.catalog.model import Band, Discount, Fact, Maintenance, Tariff
 from caiwutong.routing.banks import payee_bank
 from caiwutong.routing.conditions import CatalogConditions, fee_bands
-from caiwutong.routing.decide import fee_of
+from caiwutong.routing.judge import fee_of
 
 LONG_AGO = datetime(2020, 2, 1, tzinfo=UTC)
 FRIDAY_NOON = datetime(2026, 3, 6, 4, 0, tzinfo=UTC)

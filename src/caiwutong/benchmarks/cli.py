@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from caiwutong.benchmarks.plan import BENCHES, Plan
 from caiwutong.cli.common import Shown, Subparsers, add
@@ -13,7 +14,18 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add(
         subparsers, "bench", _bench, "Intake, ledger and life cycle beside pgbench, in one run."
     )
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"any of {', '.join(BENCHES)}")
+    parser.add_argument(
+        "what", nargs="*", metavar="WHAT",
+        help=f"any of {', '.join(BENCHES)}; or routing, by itself: a simulated month",
+    )  # fmt: skip
+    parser.add_argument(
+        "--world", type=Path, action="append", default=[], metavar="FILE",
+        help="of routing: a world to run instead of the shipped ones (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, help="of routing (default: 1)")
+    parser.add_argument(
+        "--short", type=int, metavar="N", help="of routing: so many payments instead of the file's"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each row (default: 10)")
     parser.add_argument(
         "--connections", type=int, nargs="+", default=[256, 512, 1024], metavar="N",
@@ -31,6 +43,8 @@ async def _bench(arguments: argparse.Namespace) -> Shown:
     from caiwutong.benchmarks.results import table
     from caiwutong.benchmarks.run import run
 
+    if arguments.what == ["routing"]:
+        return _routing(arguments)
     unknown = [name for name in arguments.what if name not in BENCHES]
     if unknown:
         return Shown(
@@ -46,3 +60,15 @@ async def _bench(arguments: argparse.Namespace) -> Shown:
     )
     found = await run(plan, lambda words: print(words, file=sys.stderr, flush=True))
     return Shown(found, table(found))
+
+
+def _routing(arguments: argparse.Namespace) -> Shown:
+    from caiwutong.benchmarks.worlds.command import run_routing, words
+
+    found = run_routing(
+        arguments.world,
+        arguments.seed,
+        arguments.short,
+        lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return Shown(found, words(found))

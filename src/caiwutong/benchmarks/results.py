@@ -68,7 +68,7 @@ def latency_of(seconds: Sequence[float]) -> Latency | None:
 def machine(settings: Mapping[str, str]) -> dict[str, Any]:
     """Where the run took place; ``settings`` as the database itself shows them."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -79,7 +79,8 @@ def machine(settings: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor as it calls itself."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -5,9 +5,12 @@ Bayes: 分层贝叶斯收缩):
 
     failure = prior × channel × bank kind × payee bank × hour × month end × amount band × own way
 
-A factor with ``s`` failures seen where ``e`` were expected of the others is ``(k + s) / (k + e)``:
-nothing seen means one, and its relative variance ``1 / (k + s)`` says how little is known. Both
-counts fade with a half-life, so what changes is relearnt. Delay is the mean of log seconds, shrunk
+A factor with ``s`` failures seen where ``e`` were expected is ``(k + s) / (k + e)``: nothing seen
+means one, and its relative variance ``1 / (k + s)`` says how little is known. The first three are
+nested, each expects what stands above it; the others are crossed, and relative to the channel as a
+whole. How far the members of a level differ is itself learnt (empirical Bayes): two shapes ``k``
+foretell each outcome, and the better one gets the weight. Counts fade with a half-life, so what
+changes is relearnt. Delay is the mean of log seconds, shrunk
 from the catalog's expectation over the bank kind to the bank. Freezes are counted by channel and
 amount, with a prior that expects almost all bands to be clean and a few to be bad.
 
@@ -28,7 +31,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -42,6 +45,10 @@ HALF = 3
 """Bands from this one on (above 100,000 CNY) share what is known of freezes."""
 
 DAY_S = 86_400.0
+
+LEVELS = ("channel", "kind", "bank", "hour", "end", "band", "own")
+NESTED, _BAND, _OWN = 3, 5, 6
+"""The first levels are nested, each expects what stands above it; the others are crossed."""
 
 _FAILURE = {"book": 0.001, "hvps": 0.004, "beps": 0.01, "ibps": 0.02, "bank_file": 0.02}
 _FREEZE = dict.fromkeys(_FAILURE, 0.0002)
@@ -92,11 +99,11 @@ class Priors(msgspec.Struct, frozen=True):
     other_freeze: float = 0.002
     """A channel that is no clearing system of the central bank's."""
     half_life_days: float = 10.0
-    shape_kind: float = 1.0
-    shape_bank: float = 1.6
-    """A factor between banks with a spread of 0.7 in its logarithm: k = 1 / (e^0.49 - 1)."""
-    shape_cross: float = 6.0
-    """Hours, month end, amount bands, own ways differ less than banks do."""
+    loose: tuple[float, ...] = (1.0, 1.0, 1.6, 4.0, 4.0, 4.0, 4.0)
+    """Prior shape of each level in ``LEVELS`` where its members differ; for banks that of a spread
+    of 0.7 in the logarithm: 1 / (e^0.49 - 1)."""
+    tight: tuple[float, ...] = (1.0, 40.0, 60.0, 120.0, 120.0, 120.0, 120.0)
+    """The same where they hardly do. Which of the two holds is learnt for each channel."""
     shape_freeze: float = 0.02
     delay_weight: float = 4.0
     """The catalog's expectation of the delay counts like so many payments."""
@@ -131,8 +138,17 @@ class Beliefs(msgspec.Struct, frozen=True):
     seen: int = 0
 
 
+class Learnt(Protocol):
+    """Anything that holds priors and cells: beliefs, or a lesson that is still being learnt."""
+
+    @property
+    def priors(self) -> Priors: ...
+    @property
+    def cells(self) -> Mapping[tuple[str, ...], Cell]: ...
+
+
 class PayeeOutlook(NamedTuple):
-    """What to expect of a channel towards one payee bank, for an amount band, at a moment."""
+    """What to expect of a channel towards one payee bank, at a moment."""
 
     failure: float
     relative_variance: float
@@ -140,9 +156,16 @@ class PayeeOutlook(NamedTuple):
     """Mean of ln(1 + seconds); None: never seen, the catalog's expectation stands."""
     log_weight: float
     """How many payments stand behind it."""
+    down: float
+
+
+class BandOutlook(NamedTuple):
+    """What to expect of a channel for one amount band: a factor on the failure, freezes."""
+
+    factor: float
+    relative_variance: float
     freeze: float
     freeze_sd: float
-    down: float
 
 
 class OwnOutlook(NamedTuple):
@@ -162,7 +185,7 @@ class Moment(NamedTuple):
 
 
 def moment(at: datetime) -> Moment:
-    """The hour in China, and whether the month is ending (from the 28th on, or the 1st)."""
+    """The hour in China, and whether the month is ending (from the 28th on)."""
     local = at.astimezone(CHINA)
     return Moment(at.timestamp(), str(local.hour), "end" if local.day >= 28 else "")
 
@@ -178,49 +201,87 @@ def fade(beliefs: Beliefs, seconds: float) -> float:
 
 
 def payee_outlook(
-    beliefs: Beliefs, clearing: str, payee_bank: str, kind: str, band: int, now: Moment
+    beliefs: Beliefs,
+    clearing: str,
+    payee_bank: str,
+    kind: str,
+    now: Moment,
+    trust: tuple[float, ...],
 ) -> PayeeOutlook:
-    """What the house believes about this channel towards this payee bank."""
+    """What the house believes about this channel towards this payee bank. ``trust``: what
+    ``trust_of`` says of the channel."""
     priors, cells = beliefs.priors, beliefs.cells
     at = now.at
     days = -1.0 / (priors.half_life_days * DAY_S)
-    failure = priors.failure.get(clearing, priors.other_failure)
-    spread = 0.0
-    kinds, banks, cross = priors.shape_kind, priors.shape_bank, priors.shape_cross
-    for key, shape in (
-        (("f", clearing), kinds),
-        (("f", clearing, "kind", kind), kinds),
-        (("f", clearing, "bank", payee_bank), banks),
-        (("f", clearing, "hour", now.hour), cross),
-        (("f", clearing, "end", now.end), cross),
-        (("f", clearing, "band", str(band)), cross),
+    failure, spread = priors.failure.get(clearing, priors.other_failure), 0.0
+    for place, key in enumerate(
+        (
+            ("f", clearing),
+            ("f", clearing, "kind", kind),
+            ("f", clearing, "bank", payee_bank),
+            ("f", clearing, "hour", now.hour),
+            ("f", clearing, "end", now.end),
+        )
     ):
-        cell = cells.get(key)
-        if cell is None:
-            spread += 1.0 / shape
-            continue
-        left = 2.0 ** ((at - cell[2]) * days)
-        known = shape + cell[0] * left
-        failure *= known / (shape + cell[1] * left)
-        spread += 1.0 / known
-    failure = min(failure, 0.9)
+        factor, variance = _factor(cells.get(key), place, priors, trust, at, days)
+        failure *= factor
+        spread += variance
     mean, weight = _log_arrival(beliefs, clearing, payee_bank, kind, at, days)
-    freeze, sd = _freeze(beliefs, clearing, band, at, days)
-    return PayeeOutlook(
-        failure, spread, mean, weight, freeze, sd, down(beliefs, ("d", clearing, payee_bank), at)
-    )
+    gone = down(beliefs, ("d", clearing, payee_bank), at)
+    return PayeeOutlook(min(failure, 0.9), spread, mean, weight, gone)
 
 
-def own_outlook(beliefs: Beliefs, mode: str, bank: str, now: Moment) -> OwnOutlook:
+def band_outlook(
+    beliefs: Beliefs, clearing: str, band: int, now: Moment, trust: tuple[float, ...]
+) -> BandOutlook:
+    """What the house believes about this channel for an amount band."""
+    priors = beliefs.priors
+    days = -1.0 / (priors.half_life_days * DAY_S)
+    cell = beliefs.cells.get(("f", clearing, "band", str(band)))
+    factor, variance = _factor(cell, _BAND, priors, trust, now.at, days)
+    return BandOutlook(factor, variance, *_freeze(beliefs, clearing, band, now.at, days))
+
+
+def own_outlook(
+    beliefs: Beliefs,
+    mode: str,
+    clearing: str,
+    bank: str,
+    now: Moment,
+    trust: tuple[float, ...],
+) -> OwnOutlook:
     """What the house believes about its own mode at this bank of its."""
-    cell = beliefs.cells.get(("f", mode, "own", bank), EMPTY)
-    left = fade(beliefs, now.at - cell.at)
-    shape = beliefs.priors.shape_cross
-    known = shape + cell.s * left
-    return OwnOutlook(
-        known / (shape + cell.e * left),
-        1.0 / known,
-        down(beliefs, ("d", mode, "own", bank), now.at),
+    priors = beliefs.priors
+    days = -1.0 / (priors.half_life_days * DAY_S)
+    cell = beliefs.cells.get(("f", mode, "own", bank))
+    factor, variance = _factor(cell, _OWN, priors, trust, now.at, days)
+    return OwnOutlook(factor, variance, down(beliefs, ("d", mode, "own", bank), now.at))
+
+
+def trust_of(beliefs: Learnt, clearing: str) -> tuple[float, ...]:
+    """How far each level of factors of a channel is trusted to be nearly one (0: its members
+    differ widely, 1: hardly), and last the scale of the crossed ones: failures seen over those the
+    nested factors expected, so that a scale that was wrong at first does not stick in them."""
+    cells, shape = beliefs.cells, beliefs.priors.tight[-1]
+    found = [1.0 / (1.0 + math.exp(-cells.get(("k", clearing, n), EMPTY).s)) for n in LEVELS]
+    whole = cells.get(("t", clearing), EMPTY)
+    return (*found, (shape + whole.s) / (shape + whole.e))
+
+
+def _factor(
+    cell: Cell | None, place: int, priors: Priors, trust: tuple[float, ...], at: float, days: float
+) -> tuple[float, float]:
+    """A factor and its relative variance: two shapes, weighed by how well each foretold so far."""
+    loose, tight, weight = priors.loose[place], priors.tight[place], trust[place]
+    if cell is None:
+        return 1.0, weight / tight + (1.0 - weight) / loose
+    left = 2.0 ** ((at - cell[2]) * days)
+    s, e = cell[0] * left, cell[1] * left
+    if place >= NESTED:
+        e *= trust[-1]
+    return (
+        weight * (tight + s) / (tight + e) + (1.0 - weight) * (loose + s) / (loose + e),
+        weight / (tight + s) + (1.0 - weight) / (loose + s),
     )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from caiwutong.kernel.clock import china_date, china_midnight
 from caiwutong.rails.catalog import Catalog, Closed, Limit, Unknown
-from caiwutong.rails.catalog.model import COUNTER
+from caiwutong.rails.catalog.model import COUNTER, Hours, Maintenance
 from caiwutong.routing.model import BOOK, FeeBand, Standing, Why
 
 TYPICAL_S: Mapping[str, float] = {
@@ -50,6 +50,13 @@ class CatalogConditions:
         self._catalog = catalog
         self._typical = dict(TYPICAL_S) | dict(typical_s or {})
         self._sides: dict[tuple[str, str], _Side] = {}
+        # Most banks have no fact of their own: they share one answer for each rail.
+        self._named = {
+            (fact.rail, fact.bank)
+            for fact in catalog.facts
+            if fact.bank and isinstance(fact, (Hours, Limit, Maintenance))
+        }
+        self._scopes: dict[tuple[str, str], str] = {}
         self._fees: dict[tuple[str, str, datetime], tuple[FeeBand, ...]] = {}
 
     def standing(self, mode: str, bank: str, payee_bank: str, at: datetime) -> Standing:
@@ -83,7 +90,16 @@ class CatalogConditions:
             typical_seconds=self._typical.get(clearing, 60.0),
         )
 
+    def _scope(self, rail: str, bank: str) -> str:
+        scope = self._scopes.get((rail, bank))
+        if scope is None:
+            heads = (bank[:length] for length in range(1, len(bank) + 1))
+            named = any((rail, head) in self._named for head in heads)
+            scope = self._scopes[(rail, bank)] = bank if named else ""
+        return scope
+
     def _side(self, rail: str, bank: str, at: datetime) -> _Side:
+        bank = self._scope(rail, bank)
         found = self._sides.get((rail, bank))
         if found is None or not found.since <= at < found.until:
             found = self._sides[(rail, bank)] = self._look(rail, bank, at)

@@ -9,15 +9,21 @@ from caiwutong.routing.beliefs import (
     DAY_S,
     EMPTY,
     HALF,
+    LEVELS,
+    NESTED,
     Beliefs,
     Cell,
     Observation,
     Outcome,
     band_of,
     moment,
+    trust_of,
 )
 
 Key = tuple[str, ...]
+
+_SURE = 6.0
+"""How far the log odds of two shapes may go: the world may change."""
 
 HALF_A_FREEZE = 0.5
 """What an overdue payment counts for until its end is known."""
@@ -64,43 +70,58 @@ class _Lesson:
     def _failures(self, seen: Observation, at: float, failed: bool) -> None:
         priors, cells, days = self.priors, self.cells, self.days
         clearing, then = seen.clearing, moment(seen.sent_at)
-        base = priors.failure.get(clearing, priors.other_failure)
-        keys: tuple[tuple[Key, float], ...] = (
-            (("f", clearing), priors.shape_kind),
-            (("f", clearing, "kind", seen.payee_kind), priors.shape_kind),
-            (("f", clearing, "bank", seen.payee_bank), priors.shape_bank),
-            (("f", clearing, "hour", then.hour), priors.shape_cross),
-            (("f", clearing, "end", then.end), priors.shape_cross),
-            (("f", clearing, "band", str(band_of(seen.amount_fen))), priors.shape_cross),
-            (("f", seen.mode, "own", seen.bank), priors.shape_cross),
+        keys: tuple[Key, ...] = (
+            ("f", clearing),
+            ("f", clearing, "kind", seen.payee_kind),
+            ("f", clearing, "bank", seen.payee_bank),
+            ("f", clearing, "hour", then.hour),
+            ("f", clearing, "end", then.end),
+            ("f", clearing, "band", str(band_of(seen.amount_fen))),
+            ("f", seen.mode, "own", seen.bank),
         )
+        *weights, scale = trust_of(self, clearing)
         faded: list[Cell] = []
         factors: list[float] = []
-        for key, shape in keys:
+        spread: list[tuple[float, float]] = []
+        for place, key in enumerate(keys):
             cell = cells.get(key, EMPTY)
             left = 2.0 ** ((at - cell[2]) * days) if at > cell[2] else 1.0
             s, e = cell[0] * left, cell[1] * left
             faded.append(Cell(s, e, max(at, cell[2])))
-            factors.append((shape + s) / (shape + e))
+            if place >= NESTED:
+                e *= scale
+            loose = (priors.loose[place] + s) / (priors.loose[place] + e)
+            tight = (priors.tight[place] + s) / (priors.tight[place] + e)
+            spread.append((loose, tight))
+            factors.append(weights[place] * tight + (1.0 - weights[place]) * loose)
+        base = priors.failure.get(clearing, priors.other_failure)
         cross = factors[3] * factors[4] * factors[5] * factors[6]
-        nested = base * factors[0] * factors[1] * factors[2]
+        above = base, base * factors[0], base * factors[0] * factors[1]
+        nested = above[2] * factors[2]
         normal = min(nested * cross, 0.9)
         # What an outage explains does not count against the way's ordinary rate.
         weight = 1.0 - self._outage(seen, at, normal, failed)
         if weight <= 0.0:
             return
         hit = weight if failed else 0.0
-        # Nested factors are measured against what stands above them, crossed ones against all.
-        expected = (
-            base * cross,
-            base * factors[0] * cross,
-            base * factors[0] * factors[1] * cross,
-            *(nested * cross / factor for factor in factors[3:]),
-        )
-        for (key, _), cell, due in zip(keys, faded, expected, strict=True):
-            cells[key] = Cell(cell.s + hit, cell.e + weight * due, cell.at)
+        for place, (key, cell) in enumerate(zip(keys, faded, strict=True)):
+            due = weight * (above[place] * cross if place < NESTED else nested)
+            cells[key] = Cell(cell.s + hit, cell.e + due, cell.at)
+            if place:
+                rest = above[place] * cross if place < NESTED else normal / factors[place]
+                self._compare(("k", clearing, LEVELS[place]), hit, weight * rest, spread[place])
+        self._add(("t", clearing), hit, weight * nested, at)
         if seen.explored:
             self._add(("x",), hit, normal, at)
+
+    def _compare(self, key: Key, hit: float, rest: float, factors: tuple[float, float]) -> None:
+        """Which of two shapes foretold this outcome better: the difference in log likelihood."""
+        loose, tight = factors
+        gain = rest * (loose - tight)
+        if hit:
+            gain += hit * math.log(tight / loose)
+        before = self.cells.get(key, EMPTY).s
+        self.cells[key] = Cell(min(max(before + gain, -_SURE), _SURE), 0.0, 0.0)
 
     def _outage(self, seen: Observation, at: float, normal: float, failed: bool) -> float:
         """Update both chains; the probability that an outage explains what was seen."""
@@ -138,7 +159,7 @@ class _Lesson:
 
     def _set_down(self, key: Key, before: float, down: float, up: float, at: float) -> float:
         after = before * down / (before * down + (1.0 - before) * up)
-        after = min(max(after, self.priors.outage_share / 10), 0.999)
+        after = min(max(after, 1e-6), 0.999)
         self.cells[key] = Cell(after, 0.0, at)
         return after
 
@@ -167,3 +188,9 @@ class _Lesson:
         self.cells[key] = Cell(
             max(0.0, cell.s * left + s), max(0.0, cell.e * left + e), max(at, cell.at)
         )
+
+
+def overdue_after(expected_s: float) -> float:
+    """Seconds after which an accepted payment without an end is overdue, given the arrival that
+    was expected when it was sent."""
+    return max(600.0, 8.0 * expected_s)

@@ -154,7 +154,7 @@ class Conditions(Protocol):
         ...
 
 
-class Score(msgspec.Struct, frozen=True):
+class Score(msgspec.Struct, frozen=True, gc=False):
     """What is expected of one candidate for one payment."""
 
     arrival_s: float

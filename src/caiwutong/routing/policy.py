@@ -41,12 +41,14 @@ class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a way that is little known gets a chance (探索), and where it never does."""
 
-    share: float = 0.01
+    share: float = 0.05
     """At most this share of the payments that may be used for it."""
     up_to_fen: int = 50_000_00
     """Never with a larger payment, never with an urgent one, never with a second try."""
-    optimism: float = 1.0
+    optimism: float = 1.5
     """How many standard deviations the unknown is given the benefit of."""
+    most_risk: float = 0.03
+    """Never a way that is expected to fail so much more often than the surest one."""
     most_extra_failures: float = 5.0
     """Guard rail (护栏): exploring stops while its tries failed so many more times than expected,
     counted with the beliefs' own decay."""
