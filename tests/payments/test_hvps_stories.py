@@ -345,3 +345,18 @@ async def test_business_days_and_limits_are_announced(folder: Path) -> None:
         assert (limit.rail, limit.limit_fen) == ("beps", 500_000_00)
         await t.at(china(MONDAY, 20, 30))
         assert not (await t.hvps())["open"], "the centre holds to what it announced"
+
+
+async def test_money_that_comes_in_over_hvps_drains_the_queue_of_what_waits(folder: Path) -> None:
+    async with story(folder) as t:
+        await t.short()
+        one = await t.pay()
+        told = await t.s.hub.admin(
+            "POST", "incoming", {"payee_account": t.s.payer.account, "amount_fen": LARGE}
+        )
+        assert told["status"] == "executed", "above the limit of IBPS it comes gross and at once"
+        await t.listen()
+        assert await t.state(one) is S.COMPLETED
+        page = await t.rail.statement((await the_attempt(t, one)).payer, "")
+        assert [line.kind for line in page.lines] == ["opening", "payment", "incoming"]
+        await t.agree()

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from caiwutong.kernel.errors import NotFound, Refused, Unauthorised
-from caiwutong.sandbox.centre import Transfer
+from caiwutong.rails.catalog import limit_on, within
+from caiwutong.sandbox.centre import IBPS, Transfer
 from caiwutong.sandbox.direct import DirectBank
 from caiwutong.sandbox.entries import (
     CLEARING,
@@ -22,6 +23,7 @@ from caiwutong.sandbox.entries import (
     Execution,
 )
 from caiwutong.sandbox.faults import FaultKind, Plan, Rule, plan_named
+from caiwutong.sandbox.hvps_queue import SYSTEM as HVPS
 from caiwutong.sandbox.judge import ExecutionFact
 from caiwutong.sandbox.network import COUNTER, Network
 from caiwutong.sandbox.pushes import Pushes
@@ -52,6 +54,8 @@ class _Incoming(msgspec.Struct, forbid_unknown_fields=True):
     amount_fen: int
     payer_account: str = ""
     words: str = "货款"
+    system: str = ""
+    """``ibps`` or ``hvps``; empty: by the amount."""
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
@@ -266,7 +270,9 @@ class Admin:
             each.account for each in self._network.world.payees if each.condition == "ok"
         )
         try:
-            paid = self._network.incoming(payer, wish.payee_account, wish.amount_fen, wish.words)
+            paid = self._network.incoming(
+                payer, wish.payee_account, wish.amount_fen, wish.words, self._system_for(wish)
+            )
         except KeyError:
             raise NotFound("sandbox.no_account", "There is no such account.") from None
         execution = paid.execution
@@ -275,6 +281,15 @@ class Admin:
             "status": execution.status,
             "code": execution.code,
         }
+
+    def _system_for(self, wish: _Incoming) -> str:
+        """What the outsider's bank chooses: HVPS above the limit of IBPS, unless a person says."""
+        limit = limit_on(IBPS, self._network.clock.now())
+        small = limit is None or within(limit, wish.amount_fen)
+        system = wish.system or (IBPS if small else HVPS)
+        if system not in (IBPS, HVPS):
+            raise Refused("sandbox.system", "Money comes in over ibps or hvps.")
+        return system
 
     def _set_state(self, query: Mapping[str, str], body: bytes) -> Any:
         wish = msgspec.json.decode(body, type=_State)

@@ -24,6 +24,7 @@ from caiwutong.sandbox.centre import (
     NETTED,
     REFUSED,
     RETURN,
+    SETTLED,
     Centre,
     Transfer,
 )
@@ -37,6 +38,7 @@ from caiwutong.sandbox.entries import (
     Instruction,
 )
 from caiwutong.sandbox.faults import FaultKind, Faults
+from caiwutong.sandbox.gross import Gross
 from caiwutong.sandbox.settlement import SettlementAccounts
 from caiwutong.sandbox.timers import Timers
 from caiwutong.sandbox.world import World
@@ -66,26 +68,6 @@ class Front(Protocol):
 
     def settled(self, settlement: int, transfers: list[Transfer]) -> None:
         """The net of these has been settled between the banks."""
-        ...
-
-
-class Gross(Protocol):
-    """A system that settles payments one by one instead of netting them (HVPS)."""
-
-    def take(self, transfer: Transfer) -> Transfer:
-        """A transfer was submitted: settle it or let it wait; gives it as it then stands."""
-        ...
-
-    def opens(self, at: datetime) -> datetime | None:
-        """None while it takes payments; else when it will."""
-        ...
-
-    def heal(self, bank: str) -> int:
-        """Look again at what was kept silent; gives how many were woken."""
-        ...
-
-    def recover(self) -> int:
-        """Finish what a kill left half-way; gives how many."""
         ...
 
 
@@ -212,7 +194,7 @@ class Network:
             return Paid(self._pay_inside(book, order, at), None, True)
         transfer = self.centre.submit(order, payer_bank, at, message_id=message_id, system=system)
         transfer = self.forward(transfer, channel)
-        if transfer.status == REFUSED:
+        if transfer.status in (REFUSED, SETTLED):
             execution = book.execution(order.originator, order.reference) or execution
         return Paid(execution, transfer, True)
 
@@ -421,8 +403,15 @@ class Network:
             self.centre.answer(back, "", "", at)
         return ""
 
-    def incoming(self, payer_account: str, payee_account: str, amount_fen: int, words: str) -> Paid:
-        """An outsider pays into an account of the group, over the centre."""
+    def incoming(
+        self,
+        payer_account: str,
+        payee_account: str,
+        amount_fen: int,
+        words: str,
+        system: str = IBPS,
+    ) -> Paid:
+        """An outsider pays into an account of the group, over one of the centre's systems."""
         payer, payee = self.find(payer_account), self.find(payee_account)
         if payer is None or payee is None:
             raise KeyError(payer_account if payer is None else payee_account)
@@ -439,7 +428,7 @@ class Network:
             amount_fen=amount_fen,
             purpose=words,
         )
-        return self.pay(order, payer[0].code, message_id=order.reference)
+        return self.pay(order, payer[0].code, message_id=order.reference, system=system)
 
     def find(self, account: str) -> tuple[Book, str] | None:
         """The bank that keeps this account, and its name there."""
