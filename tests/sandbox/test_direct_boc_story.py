@@ -11,7 +11,7 @@ from caiwutong.rails.bank_direct.styles.boc import codec, envelope, profile
 from caiwutong.rails.bank_direct.styles.boc import messages as m
 from caiwutong.rails.bank_direct.styles.boc.connector import BocConnector
 from caiwutong.rails.bank_direct.styles.boc.reports import OTHER_PAYMENT
-from caiwutong.rails.contract import NOT_FOUND, NotSent, ReportKind, SentInDoubt
+from caiwutong.rails.contract import NOT_FOUND, AccountAtBank, NotSent, ReportKind, SentInDoubt
 from caiwutong.sandbox.direct_boc import SESSION_S, BocBank
 from caiwutong.sandbox.faults import FaultKind
 from support.direct_desk import DirectDesk, changed, direct_desk
@@ -185,6 +185,22 @@ async def test_a_session_with_too_many_answers_under_way_takes_nothing_more(fold
         assert answers[-1].status.code == profile.SESSION_FULL
         desk.clock.advance(31)
         assert isinstance(say(), m.PayAnswer)
+
+
+async def test_a_rare_name_is_paid_and_comes_back_whole_in_utf_8(folder: Path) -> None:
+    async with direct_desk(folder, "boc") as desk:
+        known = desk.payee()
+        desk.stage.sandbox.network.books[known.bank_code].open_account(
+            "6222999000000001", "𠮷野家（䶮）有限公司", at=desk.clock.now()
+        )
+        rare = AccountAtBank(
+            "𠮷野家（䶮）有限公司", "6222999000000001", known.bank_code, known.bank_name
+        )
+        one = desk.attempt(5_00, rare)
+        await desk.pay(one)
+        assert (await desk.end_of(one)).kind is K.SETTLED
+        page = await desk.rail.statement(desk.payer, "")
+        assert rare.name in [line.counterparty_name for line in page.lines]
 
 
 async def test_statement_pages_go_on_where_they_stopped_also_on_later_days(folder: Path) -> None:

@@ -230,6 +230,23 @@ async def test_a_long_reference_is_packed_into_its_voucher_and_kept_whole_in_the
         assert next(x.amount_fen for x in page.lines if x.reference == one.reference) == -4_00
 
 
+async def test_money_from_a_name_gbk_cannot_write_leaves_the_statement_readable(
+    folder: Path,
+) -> None:
+    async with direct_desk(folder, "pab") as desk:
+        network, elsewhere = desk.stage.sandbox.network, desk.payee().bank_code
+        network.books[elsewhere].open_account(
+            "6222999000000001", "𠮷野家（䶮）有限公司", opening_fen=900_00, at=desk.clock.now()
+        )
+        network.incoming("6222999000000001", desk.payer.account, 7_77, "货款𠮷")
+        await desk.work()
+        page = await desk.rail.statement(desk.payer, "")
+        [line] = [each for each in page.lines if each.kind == "incoming"]
+        assert (line.amount_fen, line.reference) == (7_77, "")
+        assert line.counterparty_name == "?野家（?）有限公司"
+        assert line.words == "货款?"
+
+
 async def test_revoking_a_payment_that_is_with_a_clerk_says_whom_to_call(folder: Path) -> None:
     async with direct_desk(folder, "pab") as desk:
         one = desk.attempt(LIMIT + 1)

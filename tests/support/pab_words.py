@@ -99,6 +99,7 @@ WORDS: dict[str, Word] = {
         last="20261124",
         page="1",
         size="100",
+        order=profile.OLDEST_FIRST,
     ),
     "4013-rs": m.StatementAnswer(
         account="11007187041901", last_page="Y", page="1", entries=(ENTRY, ENTRY)

@@ -247,9 +247,9 @@ def _entry(line: Line, account: str, name: str) -> m.Entry:
         time=f"{at:%H%M%S}",
         line_id=line_id(line),
         payer_account=payer[0],
-        payer_name=clean(payer[1], 60),
+        payer_name=_gbk(clean(payer[1], 60)),
         payee_account=payee[0],
-        payee_name=clean(payee[1], 60),
+        payee_name=_gbk(clean(payee[1], 60)),
         amount=yuan(abs(line.amount_fen), grouped=False),
         side=profile.OUT if out else profile.IN,
         kind=_KINDS[line.kind],
@@ -268,4 +268,6 @@ def _own_number(reference: str) -> str:
 
 
 def _gbk(text: str) -> str:
+    """The text as this bank writes it: what GBK does not have becomes a question mark, so that
+    money from a rare name does not make the statement unreadable."""
     return text.encode("gbk", "replace").decode("gbk")

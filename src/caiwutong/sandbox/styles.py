@@ -52,6 +52,7 @@ def _pab(link: LinkKeys) -> dict[str, Any]:
         "customer_id": link.user_id,
         "signing_key": link.hub_secret,
         "bank_key": _bank_key(link),
+        "batch_payments": 500,
     }
 
 

@@ -178,8 +178,9 @@ async def test_no_more_requests_are_under_way_than_the_session_allows(bank: Scri
     await asyncio.gather(*(connector.send(order(connector, f"R{n}")) for n in range(9)))
     await connector.close()
     assert bank.most_at_once == 3
-    with pytest.raises(Refused):
-        BocConnector(bank.connection(session_requests=0), tools())
+    for wrong in ({"session_requests": 0}, {"batch_payments": 0}, {"batch_payments": 51}):
+        with pytest.raises(Refused):
+            BocConnector(bank.connection(**wrong), tools())
 
 
 async def test_a_batch_is_one_message_and_enquiries_are_bundled(

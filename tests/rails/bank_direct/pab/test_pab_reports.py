@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from caiwutong.kernel.clock import ManualClock, SystemRandomness
+from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.order import Priority
 from caiwutong.rails.bank_direct.contract import Tools
 from caiwutong.rails.bank_direct.elements import Word
@@ -155,8 +156,9 @@ def test_a_balance_in_another_currency_or_refused_is_left_out() -> None:
 # ---- messages
 
 
-def connector() -> PabConnector:
+def connector(batch_payments: int = 500) -> PabConnector:
     connection = PabConnection(
+        batch_payments=batch_payments,
         name="linjiang",
         url="http://127.0.0.1:9/",
         bank_codes=("313301093012",),
@@ -179,6 +181,19 @@ def test_one_alone_is_4004_and_several_of_one_account_are_4018() -> None:
     ]
     many = connector().encode_many([attempt(f"R{n}") for n in range(501)])
     assert [len(each.references) for each in many] == [500, 1]
+
+
+def test_unless_the_bank_was_asked_about_batches_every_payment_goes_alone() -> None:
+    assert PabConnection.__struct_fields__[-1] == "batch_payments"
+    assert PabConnection.__struct_defaults__[-1] == 1
+    messages = connector(1).encode_many([attempt("R1"), attempt("R2")])
+    assert [(each.kind, each.references) for each in messages] == [
+        (profile.PAY, ("R1",)),
+        (profile.PAY, ("R2",)),
+    ]
+    for wrong in (0, 501):
+        with pytest.raises(Refused):
+            connector(wrong)
 
 
 def test_within_the_bank_is_told_by_the_payees_bank_number() -> None:

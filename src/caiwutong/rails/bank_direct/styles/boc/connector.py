@@ -71,11 +71,11 @@ class BocConnector:
         return at + timedelta(seconds=window)
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
-        """Messages of up to fifty orders. Token and signature are put in when a message is sent,
-        because they belong to the session; until then a seal keeps it as it was written. Raises
-        Refused where a field does not fit."""
+        """Messages of up to fifty orders, or what the connection allows. Token and signature are
+        put in when a message is sent, because they belong to the session; until then a seal keeps
+        it as it was written. Raises Refused where a field does not fit."""
         orders = [order_of(each, self._profile) for each in attempts]
-        step = self._profile.batch_payments
+        step = self._link.connection.batch_payments
         return [self._message(orders[at : at + step]) for at in range(0, len(orders), step)]
 
     def _message(self, orders: Sequence[m.Order]) -> RailMessage:

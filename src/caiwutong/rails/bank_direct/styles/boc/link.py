@@ -46,6 +46,8 @@ class BocConnection(Connection, frozen=True, kw_only=True, tag="boc"):
     """The bank's SM2 public key, 130 hex digits."""
     session_requests: int = BOC_B2E.session_requests
     """Requests under way in the session at one moment, at most what the bank allows."""
+    batch_payments: int = BOC_B2E.batch_payments
+    """Payments in one message: fewer leave fewer in doubt when an answer is lost."""
 
 
 class Link:
@@ -57,6 +59,12 @@ class Link:
                 "bank_direct.session_requests",
                 f"{connection.name} may have {connection.session_requests} requests under way.",
                 "Write at least 1.",
+            )
+        if not 1 <= connection.batch_payments <= profile.batch_payments:
+            raise Refused(
+                "bank_direct.batch_payments",
+                f"{connection.name} may send {connection.batch_payments} payments in a message.",
+                f"Write 1 to {profile.batch_payments}.",
             )
         self.connection = connection
         self.profile = profile

@@ -103,6 +103,7 @@ async def _page(
         last=last,
         page=str(page + 1),
         size=str(link.profile.page_lines),
+        order=profile.OLDEST_FIRST,
     )
     frame = await _ask(link, request)
     body = frame.body

@@ -1,8 +1,8 @@
 """One connection to one bank of this style, as the composite wants it.
 
-Owns: how attempts become payments. One alone goes as 4004; several out of one account go as 4018,
-each with its own voucher number, so a payment is the same to the bank whichever message it comes
-in. Read next: ``voucher.py``, and ``reports.py`` for what an answer means.
+Owns: how attempts become payments. One alone goes as 4004; where the connection allows it, several
+out of one account go as 4018, each with its own voucher number. Read next: ``voucher.py``, and
+``reports.py`` for what an answer means.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class PabConnector:
         return at + timedelta(seconds=window)
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
-        """A signed message for each payer's account and urgency, of up to 500 payments. Raises
-        Refused where a field does not fit."""
+        """A signed message for each payment, or for each payer's account and urgency as many as
+        the connection allows. Raises Refused where a field does not fit."""
         by_payer: dict[tuple[str, Priority], list[Attempt]] = {}
         for each in attempts:
             by_payer.setdefault((each.payer.account, each.priority), []).append(each)
-        step = self._profile.batch_payments
+        step = self._link.connection.batch_payments
         return [
             self._message(group[at : at + step])
             for group in by_payer.values()

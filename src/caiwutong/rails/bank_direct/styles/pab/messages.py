@@ -136,6 +136,8 @@ class StatementRequest(Word, frozen=True, kw_only=True):
     page: str = field(name="PageNo")
     """From 1."""
     size: str = field(name="PageSize")
+    order: str = field(name="OrderMode")
+    """``001``: oldest first (M: the element; own: its values)."""
 
 
 class Entry(Word, frozen=True, kw_only=True):

@@ -112,6 +112,8 @@ queue apart is own)."""
 
 RETURNED_CODE = "STT/20/BACK"
 
+OLDEST_FIRST = "001"
+"""OrderMode of a statement (own)."""
 OUT, IN = "D", "C"
 """DcFlag of a line: money out, money in (M)."""
 
