@@ -73,6 +73,7 @@ def test_each_bench_gives_its_rows_between_two_baselines(found: dict[str, Any]) 
         "intake engine ×256",
         "pgbench TPC-B",
         "life cycle ibps",
+        "life cycle beps",
         "life cycle bank_direct",
         "intake 8 connections",
         "backlog after intake",
