@@ -26,6 +26,7 @@ from caiwutong.payments.model import Receipt
 from caiwutong.payments.states import State
 from caiwutong.rails.beps.connector import BepsConnection, BepsRail
 from caiwutong.rails.contract import Attempt, NoticeKind, RailMessage, RailReport
+from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.sandbox.client import SandboxClient
 from caiwutong.sandbox.faults import FaultKind, Rule
 from caiwutong.sandbox.judge import PaymentFact, judge
@@ -126,12 +127,14 @@ class Story:
     async def agree(self) -> None:
         """Every payment of ours is in the banks' books as we have it, and ours add up."""
         facts: list[PaymentFact] = []
+        async with self.house.database.transaction() as tx:
+            attempts = await self.house.store.attempts_of(tx, self.house.tenant, self.payments)
         for payment in self.payments:
             view = await self.house.view(payment)
             facts.append(
                 PaymentFact(
                     payment_id=str(payment),
-                    references=(view.reference,),
+                    references=tuple(each.reference for each in attempts[payment]),
                     amount_fen=self.fens[payment],
                     state=view.state.value,
                     payer_account=self.s.payer.account,
@@ -148,24 +151,32 @@ class Story:
 
 
 @asynccontextmanager
-async def story(folder: Path, *rules: Rule, at: datetime | None = None) -> AsyncIterator[Story]:
+async def story(
+    folder: Path, *rules: Rule, at: datetime | None = None, ibps: bool = False
+) -> AsyncIterator[Story]:
+    """``ibps``: the account may also be paid from over IBPS."""
     clock = ManualClock(at) if at is not None else None
     async with stage(folder, *rules, clock=clock) as s:
         connection = msgspec.convert(s.hub.connections["beps"], BepsConnection)
         rail = CountingRail(connection, s.clock, Ids(s.clock, SystemRandomness()))
+        rails: dict[str, Any] = {"beps": rail}
+        if ibps:
+            other = msgspec.convert(s.hub.connections["ibps"], IbpsConnection)
+            rails["ibps"] = IbpsRail(other, s.clock, Ids(s.clock, SystemRandomness()))
         own = s.payer
         house = House(
-            MemoryDatabase(), s.clock, memory=True, rails={"beps": rail},
+            MemoryDatabase(), s.clock, memory=True, rails=rails,
             own={
                 "name": own.name, "account": own.account, "bank_code": own.bank_code,
-                "bank_name": own.bank_name, "access_modes": ("beps",),
+                "bank_name": own.bank_name, "access_modes": tuple(rails),
                 "opening_balance_fen": FIRST_FEN,
             },
         )  # fmt: skip
         try:
             yield Story(s, await house.open(), rail)
         finally:
-            await rail.close()
+            for each in rails.values():
+                await each.close()
 
 
 def lost(kind: FaultKind, **more: Any) -> Rule:
@@ -483,4 +494,26 @@ async def test_a_confirmed_payment_is_asked_about_once_before_its_round_and_agai
         for _ in range(5):
             await t.ask(60)
         assert await t.state(one) is S.COMPLETED and t.rail.asked == 2
+        await t.agree()
+
+
+async def test_what_the_quota_refuses_goes_over_ibps_with_the_same_hold_and_is_paid_once(
+    folder: Path,
+) -> None:
+    async with story(folder, ibps=True) as t:
+        await t.s.hub.admin("PUT", "beps/quota", {"quota_fen": 150_00})
+        for _ in range(2):
+            await t.order(t.payee(), 100_00)
+        bad = await t.order(t.payee("closed"), 1_00)
+        await t.send()
+        await t.send()  # What came back with a no goes out again over the next channel.
+        assert sorted([(await t.house.view(p)).rail for p in t.payments[:2]]) == ["beps", "ibps"]
+        assert await t.state(bad) is S.REJECTED
+        assert (await t.house.money())[1] == 200_00, "held once each"
+        await t.s.hub.admin("POST", "net")
+        await t.ask()
+        await t.ask()
+        await t.listen()
+        assert await t.states() == [S.COMPLETED, S.COMPLETED, S.REJECTED]
+        assert (await t.house.money())[:2] == (FIRST_FEN - 200_00, 0)
         await t.agree()

@@ -39,9 +39,9 @@ from caiwutong.rails.contract import (
 
 __all__ = ["BepsConnection", "BepsRail"]
 
-REMEMBERED = 10_000
-"""Messages whose contents are kept in memory. A word on one that is forgotten says nothing of its
-payments, and the hub asks about each."""
+REMEMBERED = 50_000
+"""Payments of which it is kept in memory in which message they went. A word on a message that is
+forgotten says nothing of its payments, and the hub asks about each."""
 
 
 class BepsConnection(CnapsConnection, frozen=True, repr_omit_defaults=True):
@@ -67,6 +67,7 @@ class BepsRail(CnapsRail):
         super().__init__(connection, CODEC, clock, ids, signer=signer, verifier=verifier)
         self._reporter = reporter_for(connection.sponsor)
         self._contents: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._remembered = 0
 
     def valid_until(self, at: datetime) -> datetime:
         return profile.valid_until(at)
@@ -91,10 +92,10 @@ class BepsRail(CnapsRail):
         return RailMessage(packed.message_id, kind, references, body)
 
     def _remember(self, message_id: str, references: tuple[str, ...]) -> None:
+        self._remembered += len(references) - len(self._contents.pop(message_id, ()))
         self._contents[message_id] = references
-        self._contents.move_to_end(message_id)
-        while len(self._contents) > REMEMBERED:
-            self._contents.popitem(last=False)
+        while self._remembered > REMEMBERED:
+            self._remembered -= len(self._contents.popitem(last=False)[1])
 
     def transfer(self, attempt: Attempt) -> b.Credit:
         """The payment as it stands in a batch."""

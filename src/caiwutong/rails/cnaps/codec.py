@@ -189,7 +189,7 @@ class Codec:
             message = shape.word(**values)
         except (ValueError, OverflowError):
             raise BadMessage(
-                "cnaps.impossible_value", "A date or number is impossible.", ""
+                "cnaps.impossible_value", "A date, number or total is impossible.", ""
             ) from None
         signature = self._signature(header, shape, frame, root)
         if shape.signed and not verifier.verify(
