@@ -76,6 +76,8 @@ class ScriptedBank:
         self.asked: list[codec.Document] = []
         self.sent: list[bytes] = []
         self.refuse_sign_in = False
+        self.one_session = False
+        """Whether only the newest token lives."""
         self.most_at_once = 0
         self.signer = BANK.signer
         self.answered_head: dict[str, str] = {}
@@ -173,6 +175,8 @@ class ScriptedBank:
             return m.SignInAnswer(status=m.Status(code="B903", words="密码错误"), at=STAMP)
         self.sign_ins += 1
         token = f"token{self.sign_ins}"
+        if self.one_session:
+            self.live.clear()
         self.live.add(token)
         return m.SignInAnswer(status=m.Status(code=profile.OK), at=STAMP, token=token)
 

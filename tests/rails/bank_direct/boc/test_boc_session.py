@@ -76,7 +76,7 @@ async def test_a_payment_under_a_refused_token_goes_once_more_in_a_new_session(
     assert bank.ordered() == ["R1", "R2"]
 
 
-async def test_a_token_refused_twice_leaves_the_payment_certainly_unsent(
+async def test_a_token_refused_again_and_again_leaves_the_payment_certainly_unsent(
     bank: ScriptedBank, connector: BocConnector
 ) -> None:
     await connector.send(order(connector, "R1"))
@@ -87,7 +87,30 @@ async def test_a_token_refused_twice_leaves_the_payment_certainly_unsent(
     bank.script = never
     with pytest.raises(NotSent, match="did not look into"):
         await connector.send(order(connector, "R2"))
-    assert len(bank.orders) == 3, "once under each token, and no third time"
+    assert len(bank.orders) == 1 + 4, "once under each of four tokens, and then no more"
+
+
+async def test_where_only_the_newest_token_lives_two_processes_still_pay_each_payment_once(
+    bank: ScriptedBank,
+) -> None:
+    bank.one_session = True
+    both = [BocConnector(bank.connection(session_requests=1), tools()) for _ in range(2)]
+    unsent: list[str] = []
+
+    async def pay(number: int) -> None:
+        connector = both[number % 2]
+        try:
+            [report] = connector.decode(await connector.send(order(connector, f"R{number}")))
+        except NotSent:
+            unsent.append(f"R{number}")
+        else:
+            assert report.kind is K.ACCEPTED
+
+    await asyncio.gather(*(pay(number) for number in range(24)))
+    for each in both:
+        await each.close()
+    assert sorted(bank.ordered() + unsent) == sorted(f"R{number}" for number in range(24))
+    assert len(unsent) < 12, "most of them find a session of their own"
 
 
 async def test_a_lost_answer_is_doubt_and_the_payment_is_not_sent_again(

@@ -2,8 +2,8 @@
 
 The token rule. A message goes out under the token of the session. Where the bank refuses the
 *token* (``b2eerror`` with ``SESSION_OVER``, signed by the bank, for this message and this token),
-it has not looked into the message: we sign in again and the same message goes once more, a payment
-as well. After anything else, silence above all, a payment is never sent again from here: the bank
+it has not looked into the message: we sign in again and the same message goes again, a payment as
+well. After anything else, silence above all, a payment is never sent again from here: the bank
 may have it, and only asking tells. A sign-in carries no payment, so whatever becomes of it, the
 payment waiting behind it was certainly not sent. Read next: ``connector.py``.
 """
@@ -27,6 +27,9 @@ from caiwutong.rails.bank_direct.words import bad
 from caiwutong.rails.contract import BadMessage, NotSent, SentInDoubt
 
 _HEADERS = {"Content-Type": "application/xml; charset=utf-8"}
+_MORE_SESSIONS = 3
+"""How often a message whose token was refused may go in a new session. More than once, because
+another process of the hub may sign in between, and a bank may let only the newest token live."""
 
 
 class BocConnection(Connection, frozen=True, kw_only=True, tag="boc"):
@@ -114,8 +117,10 @@ class Link:
         SentInDoubt by the token rule."""
         async with self._slots:
             raw, why, token = await self._try(document, message_id, "")
-            if why == profile.SESSION_OVER:
-                raw, why, _ = await self._try(document, message_id, token)
+            for _ in range(_MORE_SESSIONS):
+                if why != profile.SESSION_OVER:
+                    break
+                raw, why, token = await self._try(document, message_id, token)
         if why:
             raise NotSent(
                 "bank_direct.session_refused",
