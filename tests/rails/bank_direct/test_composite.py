@@ -214,6 +214,13 @@ def test_an_account_named_in_an_entry_goes_before_every_bank_code():
     assert refused.value.code == "bank_direct.no_connection"
 
 
+def test_an_account_belongs_to_one_connection_only():
+    twice = ENTRIES[0] | {"accounts": ["B-1"]}
+    with pytest.raises(Refused) as refused:
+        rail(ENTRIES[1], twice)
+    assert refused.value.code == "bank_direct.account_twice"
+
+
 async def test_one_round_reaches_banks_of_different_styles_and_each_answer_finds_its_keys():
     both = rail()
     attempts = [attempt(1, A), attempt(2, B), attempt(3, A), attempt(4, CITY)]

@@ -6,6 +6,7 @@ with the reason, and the questions about it are skipped under that reason.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -129,6 +130,22 @@ async def test_the_same_attempts_grouped_otherwise_are_the_same_payments(subject
         reports = await subject.pay(*group)
         assert {report.kind for report in reports} <= PAID_OR_WAITING, "it has been paid"
     for each in attempts:
+        assert subject.debits(each.reference) == [each.amount_fen]
+
+
+async def test_copies_that_race_each_other_are_one_payment_each(subject: Subject):
+    attempts = [subject.attempt(100 + n) for n in range(8)]
+    messages = subject.rail.encode_many(attempts)
+    alone = [m for each in attempts for m in subject.rail.encode_many([each])]
+    racing = [*messages, *alone, *messages]
+    answers = await asyncio.gather(*(subject.rail.send(m) for m in racing), return_exceptions=True)
+    for raw in answers:
+        if isinstance(raw, BaseException):
+            assert isinstance(raw, (SentInDoubt, NotSent))
+            continue
+        assert {report.kind for report in subject.rail.decode(raw)} <= PAID_OR_WAITING
+    for each in attempts:
+        assert (await subject.end_of(each)).kind in FINAL
         assert subject.debits(each.reference) == [each.amount_fen]
 
 

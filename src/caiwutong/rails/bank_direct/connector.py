@@ -69,7 +69,7 @@ class BankDirectRail:
         self._by_account: dict[str, str] = {}
         tools = Tools(clock, randomness, least_real_timeout_s)
         for each in connections:
-            _check(each, self._connectors)
+            _check(each, self._connectors, self._by_account)
             self._connectors[each.name] = style_of(each, styles).open(each, tools)
             self._by_account |= dict.fromkeys(each.accounts, each.name)
         self._codes = sorted(
@@ -269,7 +269,9 @@ class BankDirectRail:
         raise refused
 
 
-def _check(connection: Connection, taken: Mapping[str, object]) -> None:
+def _check(
+    connection: Connection, taken: Mapping[str, object], accounts: Mapping[str, str]
+) -> None:
     """Raise Refused for an entry that cannot be opened beside the others."""
     if connection.name in taken:
         raise Refused(
@@ -283,6 +285,13 @@ def _check(connection: Connection, taken: Mapping[str, object]) -> None:
             f"{connection.name[:40]!r} is not a name for a connection.",
             "Write 1 to 32 of the characters A-Z a-z 0-9 . _ -",
         )
+    for account in connection.accounts:
+        if account in accounts:
+            raise Refused(
+                "bank_direct.account_twice",
+                f"The account …{account[-4:]} stands in {accounts[account]} and {connection.name}.",
+                "Name an account in the entry of the one connection that pays out of it.",
+            )
     if not all(3 <= len(code) <= 12 and code.isdigit() for code in connection.bank_codes):
         raise Refused(
             "bank_direct.bank_codes",

@@ -43,7 +43,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag_field="style"):
     """Where requests are posted."""
     bank_codes: tuple[str, ...]
     """The bank's 联行号 or their beginnings, 3 to 12 digits: ``308`` is every branch of CMB, a city
-    bank needs more digits because 313 is shared. The longest match serves an account."""
+    bank needs more digits because 313 is shared. The longest match serves an account, the entry
+    that stands first among equals."""
     accounts: tuple[str, ...] = ()
     """Accounts that this connection serves before any other, where one bank has several."""
     timeout_s: float = 30.0

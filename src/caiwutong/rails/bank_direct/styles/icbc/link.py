@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from caiwutong.kernel.clock import CHINA
 from caiwutong.kernel.errors import Refused, Unavailable
 from caiwutong.rails.bank_direct.contract import Connection, Tools
@@ -63,15 +61,7 @@ class Link:
 
     def pub(self, transaction: str, package: str, day: str, time: str) -> m.Pub:
         """The head of a document of ours."""
-        return m.Pub(
-            transaction=transaction,
-            customer=self.connection.customer_id,
-            bank=self.profile.bank,
-            user=self.connection.user_id,
-            day=day,
-            time=time,
-            package=package,
-        )
+        return _pub(self.connection, self.profile, transaction, package, day, time)
 
     def sealed(self, pub: m.Pub, body: Word) -> bytes:
         """The signed form with this document. Raises Refused where a value cannot travel."""
@@ -130,6 +120,25 @@ def unreadable(error: BadMessage) -> Unavailable:
     return Unavailable(error.code, error.detail, error.cure)
 
 
+def _pub(
+    connection: IcbcConnection,
+    profile: Profile,
+    transaction: str,
+    package: str,
+    day: str,
+    time: str,
+) -> m.Pub:
+    return m.Pub(
+        transaction=transaction,
+        customer=connection.customer_id,
+        bank=profile.bank,
+        user=connection.user_id,
+        day=day,
+        time=time,
+        package=package,
+    )
+
+
 def _check(connection: IcbcConnection, profile: Profile) -> None:
     if connection.charset not in CHARSETS:
         raise Refused(
@@ -143,22 +152,10 @@ def _check(connection: IcbcConnection, profile: Profile) -> None:
             f"{connection.name} puts {connection.batch_payments} payments in a package.",
             f"Write 1 to {profile.package_payments}.",
         )
+    body = m.ReceiptRequest(account="1", line_id="1")
+    pub = _pub(connection, profile, codec.transaction_of(body), "1", "20260101", "000000000")
     try:
-        pub = msgspec.structs.asdict(
-            m.Pub(
-                transaction="QACCBAL",
-                customer=connection.customer_id,
-                bank=profile.bank,
-                user=connection.user_id,
-                day="20260101",
-                time="000000000",
-                package="1",
-            )
-        )
-        body = m.BalancesRequest(
-            count="1", queries=(m.BalanceQuery(row="1", account="1", currency=profile.currency),)
-        )
-        codec.encode_request(m.Pub(**pub), body, connection.charset)
+        codec.encode_request(pub, body, connection.charset)
     except Refused as error:
         raise Refused(
             "bank_direct.identity",
