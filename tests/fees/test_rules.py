@@ -29,6 +29,10 @@ CATALOG = shipped().with_facts(
                 Band(rate_ppm=20, cap_fen=200_00),
             ),
         ),
+        Tariff(
+            fact_id="hvps", rail="hvps", bank="308", valid_from=START, source="协议",
+            bands=(Band(flat_fen=1_00),),
+        ),
         Discount(
             fact_id="discount", rail="bank_direct", bank="308", valid_from=AT,
             valid_until=AT + timedelta(days=1), percent_off=20, up_to_fen=10_000_00, source="协议",
@@ -40,7 +44,7 @@ CATALOG = shipped().with_facts(
 def sent(fen: int, **more: object) -> Sent:
     facts: dict[str, object] = {
         "payment_id": PAYMENT, "bank_account_id": ACCOUNT, "rail": "bank_direct",
-        "reference": "R1", "amount_fen": fen, "payee_bank": OTHER, "executed": True,
+        "flag": "", "reference": "R1", "amount_fen": fen, "payee_bank": OTHER, "executed": True,
     }  # fmt: skip
     return Sent(**(facts | more))  # type: ignore[arg-type]
 
@@ -64,8 +68,10 @@ def line(fen: int, position: int = 1, *, reference: str = "R1", days: int = -1) 
         (5_00, sent(9_999_00), 0, Reason.DISCOUNT_NOT_APPLIED, 4_00),
         (5_00, sent(9_999_00, payee_bank="308110000003"), -1, Reason.SHOULD_BE_FREE, 0),
         (5_00, sent(9_999_00, executed=False), -1, Reason.NOT_EXECUTED, 0),
-        (5_00, sent(9_999_00, rail="hvps"), -1, Reason.NO_TARIFF, None),
+        (5_00, sent(9_999_00, rail="ibps"), -1, Reason.NO_TARIFF, None),
         (5_00, None, -1, Reason.NOT_OURS, None),
+        (1_00, sent(9_999_00, flag="hvps"), -1, Reason.AGREES, 1_00),
+        (5_00, sent(9_999_00, flag="beps"), -1, Reason.AGREES, 5_00),
     ],
 )
 def test_one_fee(

@@ -54,7 +54,12 @@ def _judge_one(line: FeeLine, sent: Sent | None, bank: str, catalog: Catalog) ->
 
 
 def expected(sent: Sent, bank: str, catalog: Catalog, at: datetime) -> Fee | Unknown:
-    """What the payment should cost by the tariff in force at this moment."""
+    """What the payment should cost by the tariff in force at this moment: that of the clearing
+    channel asked of the bank, where one is recorded, else that of the rail."""
+    if sent.flag:
+        fee = catalog.fee(bank, sent.flag, sent.amount_fen, at, sent.payee_bank)
+        if isinstance(fee, Fee):
+            return fee
     return catalog.fee(bank, sent.rail, sent.amount_fen, at, sent.payee_bank)
 
 

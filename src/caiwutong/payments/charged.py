@@ -9,6 +9,7 @@ import msgspec
 
 from caiwutong.db.database import Tx
 from caiwutong.payments.intake import open_payee
+from caiwutong.payments.model import AttemptRow
 from caiwutong.payments.ports import Seal
 from caiwutong.payments.store import PaymentStore
 
@@ -19,6 +20,8 @@ class Sent(msgspec.Struct, frozen=True):
     payment_id: UUID
     bank_account_id: UUID
     rail: str
+    flag: str
+    """The clearing channel asked of the bank behind ``bank_direct``; empty: the bank's choice."""
     reference: str
     amount_fen: int
     payee_bank: str
@@ -51,7 +54,8 @@ class SentPayments:
             row = rows.get(attempt.payment_id)
             if row is not None:
                 sent[reference] = Sent(
-                    row.payment_id, row.bank_account_id, attempt.rail, reference, row.amount_fen,
+                    row.payment_id, row.bank_account_id, attempt.rail, _flag(attempt), reference,
+                    row.amount_fen,
                     open_payee(self._seal, row).bank_code,
                     attempt.outcome not in ("rejected", "revoked"),
                 )  # fmt: skip
@@ -66,3 +70,15 @@ class SentPayments:
             under = await self.under(tx, tenant, [attempt.rail], [attempt.reference])
             sent += [s for s in under.values() if s.payment_id == payment_id]
         return sent
+
+
+class _Kept(msgspec.Struct):
+    choice: str = ""
+
+
+def _flag(attempt: AttemptRow) -> str:
+    """The flag in the kept route's ``choice``, ``rail/flag``; empty in routes from before flags."""
+    try:
+        return msgspec.json.decode(attempt.route, type=_Kept).choice.partition("/")[2]
+    except msgspec.DecodeError:
+        return ""

@@ -86,7 +86,7 @@ class CatalogConditions:
             limit_inclusive=tightest is None or tightest.inclusive,
             unknown=next((side.unknown for side in sides if side.unknown is not None), None),
             note=next((side.note for side in sides if side.note), ""),
-            fees=() if clearing == BOOK else self._fees_of(bank, clearing, at, tomorrow),
+            fees=() if clearing == BOOK else self._fees_of(bank, clearing, rail, at, tomorrow),
             typical_seconds=self._typical.get(clearing, 60.0),
         )
 
@@ -120,15 +120,14 @@ class CatalogConditions:
         return _Side(at, until, None, None, answer.until, limit, None, answer.note)
 
     def _fees_of(
-        self, bank: str, channel: str, at: datetime, until: datetime
+        self, bank: str, clearing: str, rail: str, at: datetime, until: datetime
     ) -> tuple[FeeBand, ...]:
-        key = (bank, channel, until)
+        key = (bank, f"{rail}/{clearing}", until)
         found = self._fees.get(key)
         if found is None:
-            found = fee_bands(self._catalog, bank, channel, at)
-            if not found:
-                found = fee_bands(self._catalog, bank, COUNTER, at)
-            self._fees[key] = found
+            channels = dict.fromkeys((clearing, rail, COUNTER))
+            tariffs = (fee_bands(self._catalog, bank, channel, at) for channel in channels)
+            found = self._fees[key] = next((bands for bands in tariffs if bands), ())
         return found
 
 

@@ -15,6 +15,7 @@ from caiwutong.rails.catalog.changes import ChangeState
 from caiwutong.rails.catalog.model import (
     Band,
     Fee,
+    Holidays,
     Hours,
     Limit,
     Maintenance,
@@ -143,6 +144,35 @@ async def test_a_tariff_needs_nobody_else(scene: Scene) -> None:
     fees = [scene.now.fee("308290092012", "ibps", fen, at(DAY)) for fen in (100_00, 2_000_000_00)]
     assert [fee.fen for fee in fees if isinstance(fee, Fee)] == [1_00, 40_00]
     assert isinstance(scene.now.fee("102100099996", "ibps", 100_00, at(DAY)), Unknown)
+
+
+def days_off(year: int, *free: date, worked: tuple[date, ...] = ()) -> Holidays:
+    return Holidays(
+        rail="", valid_from=at(DAY), source="通知", year=year, version=f"{year}",
+        free=dict.fromkeys(free, "假日"), worked=worked,
+    )  # fmt: skip
+
+
+async def test_the_notice_of_an_unknown_year_counts_at_once_and_makes_it_certain(
+    scene: Scene,
+) -> None:
+    monday = date(2027, 3, 1)
+    assert scene.now.look("hvps", monday).provisional
+    change = await scene.propose(days_off(2027, date(2027, 1, 1), worked=(date(2027, 1, 9),)))
+    assert change.state is ChangeState.APPLIED
+    assert not scene.now.look("hvps", monday).provisional
+    assert isinstance(scene.now.open_at("hvps", at(date(2027, 1, 9), 10)), Open)
+    assert (
+        scene.now.known_at(scene.clock.now() - timedelta(days=1)).look("hvps", monday).provisional
+    )
+
+
+async def test_a_notice_that_opens_days_known_to_be_free_needs_another_person(
+    scene: Scene,
+) -> None:
+    change = await scene.propose(days_off(2026, date(2026, 12, 31)))
+    assert change.state is ChangeState.WAITING
+    assert "more days off would be worked" in change.because[0]
 
 
 async def test_a_withdrawn_proposal_never_counts(scene: Scene) -> None:

@@ -76,9 +76,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     state: ChangeState = ChangeState.WAITING
 
 
+def fact_bytes(facts: Fact | Sequence[Fact]) -> bytes:
+    """Facts as they are kept and signed: JSON with sorted keys. Days that are keys become text
+    first, which sorting needs."""
+    return _sorted_json.encode(msgspec.to_builtins(facts, str_keys=True))
+
+
 def digest_of(change_id: UUID, facts: Sequence[Fact]) -> bytes:
-    """SHA-256 over the change's id and the sorted JSON of its facts, ids included."""
-    return hashlib.sha256(change_id.bytes + _sorted_json.encode(facts)).digest()
+    """SHA-256 over the change's id and the bytes of its facts, ids included."""
+    return hashlib.sha256(change_id.bytes + fact_bytes(facts)).digest()
 
 
 def checked(fact: Fact) -> Fact:
@@ -202,12 +208,26 @@ def second_person(before: Catalog, facts: Sequence[Fact], now: datetime) -> list
         elif isinstance(fact, SystemDay):
             if fact.working and not before.look(fact.rail, fact.day).working:
                 reasons.append(f"{fact.rail} would be open on {fact.day}")
+        elif isinstance(fact, Holidays):
+            reasons += _opened_days(before, after, fact.year)
         elif isinstance(fact, Withdrawal):
             gone = before.fact(fact.withdraws)
-            if isinstance(gone, Maintenance | Hours | SystemDay):
+            if isinstance(gone, Maintenance | Hours | SystemDay | Holidays):
                 kind = type(gone).__name__.lower()
                 reasons.append(f"a recorded {kind} of {gone.rail} is taken back")
     return list(dict.fromkeys(reasons))
+
+
+def _opened_days(before: Catalog, after: Catalog, year: int) -> list[str]:
+    """Days known to be free that would be worked. In a year without a notice nothing is known, so
+    its notice needs nobody else."""
+    day, opened = date(year, 1, 1), list[date]()
+    while day.year == year:
+        known = before.calendar.look(day)
+        if not known.provisional and not known.working and after.calendar.is_working(day):
+            opened.append(day)
+        day = date.fromordinal(day.toordinal() + 1)
+    return [f"{opened[0]} and {len(opened) - 1} more days off would be worked"] if opened else []
 
 
 def _wider_limits(

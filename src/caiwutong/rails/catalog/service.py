@@ -129,6 +129,8 @@ class Catalogs:
                     await self.refresh()
                 except CaiwutongError as error:
                     log.warning("catalog: %s", error)
+                except Exception:
+                    log.exception("catalog: unexpected")
                 await asyncio.wait({stopping}, timeout=every_s)
         finally:
             stopping.cancel()

@@ -12,11 +12,10 @@ import msgspec
 from caiwutong.db.database import Tx
 from caiwutong.db.postgres import Row, columns, pg
 from caiwutong.db.queries import load as load_queries
-from caiwutong.rails.catalog.changes import Change, ChangeState
+from caiwutong.rails.catalog.changes import Change, ChangeState, fact_bytes
 from caiwutong.rails.catalog.model import Fact
 
 _sql = load_queries(__package__ or "")
-_encode = msgspec.json.Encoder(order="sorted").encode
 _fact = msgspec.json.Decoder(Fact)
 _facts = msgspec.json.Decoder(tuple[Fact, ...])
 
@@ -82,7 +81,7 @@ class PostgresCatalogStore:
         c = change
         await pg(tx).execute(
             _sql["insert_change"], tenant, c.change_id, c.maker, c.actor, c.reason,
-            _encode(c.facts), c.digest, c.needed, list(c.because), c.message_key, c.proposed_at,
+            fact_bytes(c.facts), c.digest, c.needed, list(c.because), c.message_key, c.proposed_at,
         )  # fmt: skip
 
     async def apply(
@@ -92,7 +91,8 @@ class PostgresCatalogStore:
         await pg(tx).execute(_sql["raise_version"], tenant, version)
         rows = [
             (
-                place, UUID(f.fact_id), kind_of(f), f.rail, f.valid_from, f.valid_until, _encode(f),
+                place, UUID(f.fact_id), kind_of(f), f.rail, f.valid_from, f.valid_until,
+                fact_bytes(f),
             )
             for place, f in enumerate(facts)
         ]  # fmt: skip
