@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caiwutong.db.memory import MemoryDatabase
+from caiwutong.kernel.clock import ManualClock
 from caiwutong.kernel.errors import CaiwutongError
 from caiwutong.payments.model import Receipt
 from caiwutong.payments.states import AT_THE_RAIL, TABLE, TERMINAL, State
@@ -181,3 +184,131 @@ def test_how_reports_are_batched_decides_nothing(batches: list[list[ReportKind]]
     together = [[kind for batch in batches for kind in batch]]
     one_by_one = [[kind] for kind in together[0]]
     assert asyncio.run(end(batches)) == asyncio.run(end(together)) == asyncio.run(end(one_by_one))
+
+
+# Several channels: whatever their rails say about whichever attempt, in whatever order.
+
+
+class About(msgspec.Struct, frozen=True):
+    """One word of a rail about one of the payment's attempts (counted from the first, around)."""
+
+    which: int
+    kind: ReportKind
+    code: str
+
+
+class Time(msgspec.Struct, frozen=True):
+    """Time passes; the questions that are due find this."""
+
+    seconds: int
+    kind: ReportKind
+    code: str
+
+
+class Act(msgspec.Struct, frozen=True):
+    """Dispatch runs, or people act."""
+
+    what: str
+
+
+codes = st.sampled_from(["RJ04", "RJ95", "RJ02", "PR03"])
+turns = st.one_of(
+    st.builds(About, st.integers(0, 3), kinds, codes),
+    st.builds(
+        Time,
+        st.sampled_from([60, 3 * 3600]),
+        st.sampled_from([ReportKind.IN_DOUBT, ReportKind.IN_DOUBT, *ReportKind]),
+        st.sampled_from([SILENCE, SILENCE, NOT_FOUND, "RJ04"]),
+    ),
+    st.builds(
+        Act, st.sampled_from(["dispatch", "dispatch", "switch", "switch", "cancel", "revoke"])
+    ),
+)
+UNPAID = (State.REJECTED, State.CANCELLED, State.REVERSED)
+
+
+class ManyWays:
+    """Sees a payment through three channels and holds every moment against the laws."""
+
+    def __init__(self, house: House, payment_id: UUID) -> None:
+        self.house, self.payment_id = house, payment_id
+        self.state = State.VALIDATED
+
+    async def live(self, turn: About | Time | Act) -> None:
+        house = self.house
+        rails = (house.rail, house.other, house.hvps)
+        if isinstance(turn, About):
+            attempts = await house.attempts(self.payment_id)
+            if attempts:
+                about = attempts[turn.which % len(attempts)]
+                rail = next(r for r in rails if r.name == about.rail)
+                report = rail.report(turn.kind, about.reference, turn.code)
+                await house.settlement.apply_many(house.tenant, [report])
+        elif isinstance(turn, Time):
+            for rail in rails:
+                rail.on_enquiry = (turn.kind, turn.code)
+            house.clock.advance(turn.seconds)
+            await house.recovery.run_once(house.tenant)
+        else:
+            try:
+                await self._act(turn.what)
+            except CaiwutongError as error:
+                assert error.status < 500 and error.cure, error
+
+    async def _act(self, what: str) -> None:
+        house = self.house
+        if what == "dispatch":
+            await house.dispatch.run_once(house.tenant)
+        elif what == "cancel":
+            await house.requests.cancel(house.tenant, self.payment_id, "person:Chen")
+        elif what == "revoke":
+            await house.requests.revoke(house.tenant, self.payment_id, "person:Chen")
+        else:
+            await house.switching.ask(house.tenant, self.payment_id, "late", house.key_id, "erp")
+            for signer in (0, 1):
+                await house.sign_switch(self.payment_id, signer)
+
+    async def look(self) -> None:
+        house = self.house
+        view, attempts = await house.view(self.payment_id), await house.attempts(self.payment_id)
+        before, self.state = self.state, view.state
+        assert before is self.state or before not in TERMINAL
+        posted, held, _ = await house.money()
+        paid = FEN if self.state is State.COMPLETED and view.returned_at is None else 0
+        assert (posted, held) == (OPENING - paid, 0 if self.state in TERMINAL else FEN)
+        assert sum(not a.outcome for a in attempts) == (self.state in AT_THE_RAIL) or (
+            # In doubt about an attempt that people left: none is open, and one may have paid.
+            self.state is State.IN_DOUBT
+            and any(a.outcome == "switched" and not a.later for a in attempts)
+        )
+        assert all(a.outcome in ("rejected", "revoked", "switched") for a in attempts[:-1])
+        assert len({a.rail for a in attempts}) == len(attempts), "a channel was tried twice"
+        confessed = [a for a in attempts if a.later in ("netted", "settled")]
+        if before is not self.state and self.state in UNPAID:
+            assert not confessed
+            assert not any(a.outcome == "switched" and not a.later for a in attempts)
+        if any(a.number < len(attempts) or a.outcome != "switched" for a in confessed):
+            assert view.alarm, "nobody was told of a second execution"
+
+
+@given(st.lists(turns, max_size=14))
+@settings(max_examples=120)
+def test_many_channels_pay_once_and_never_end_unpaid_in_doubt(
+    story: list[About | Time | Act],
+) -> None:
+    async def live() -> None:
+        clock = ManualClock(datetime(2026, 11, 2, 1, 0, tzinfo=UTC))
+        modes = ("ibps", "bank_direct", "hvps")
+        house = await House(MemoryDatabase(), clock, memory=True, modes=modes).open()
+        for rail in (house.rail, house.other, house.hvps):
+            rail.on_send = LOST
+        answer = await house.submit(fen=FEN)
+        assert isinstance(answer, Receipt)
+        witness = ManyWays(house, answer.payment_id)
+        await witness.live(Act("dispatch"))
+        for turn in story:
+            await witness.live(turn)
+            await witness.look()
+        await house.proved()
+
+    asyncio.run(live())

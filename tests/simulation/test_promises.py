@@ -58,6 +58,9 @@ def test_payments_take_every_way_to_an_end() -> None:
         "clearing > completed",
         "in_doubt > completed",
         "clearing > rejected",
+        "clearing > validated",
+        "in_doubt > validated",
+        "switched",
         "clearing > reversed",
         "never_received",
     ):

@@ -136,11 +136,11 @@ class Evidence:
         under = await self._statements.under(
             tx, tenant, {(line.bank_account_id, line.reference) for line in lines}
         )
-        matches: dict[tuple[UUID, str], Match] = {}
+        matches = await self._let_go(tx, tenant, payments)
         ask: dict[UUID, Work] = {}
         for line in lines:
             if (line.bank_account_id, line.line_id) in matches:
-                continue  # Paired with a line that was looked at before it.
+                continue  # Let go, or paired with a line that was looked at before it.
             attempt = attempts.get(line.reference)
             payment = None if attempt is None else payments[attempt.payment_id]
             account = accounts[line.bank_account_id]
@@ -159,6 +159,38 @@ class Evidence:
                 ask[payment.payment_id] = Work(payment.payment_id, Task.ENQUIRE, now)
         await self._statements.match_many(tx, tenant, list(matches.values()))
         await self._store.put_work(tx, tenant, [ask[i] for i in sorted(ask)])
+
+    async def _let_go(
+        self, tx: Tx, tenant: str, payments: Mapping[UUID, PaymentRow]
+    ) -> dict[tuple[UUID, str], Match]:
+        """A payment that went another way: what was taken for an earlier attempt does not stand
+        for its transfer any more. Those lines stay open until the bank gives the money back."""
+        again = {i: row for i, row in payments.items() if row.attempts > 1}
+        if not again:
+            return {}
+        attempts = await self._store.attempts_of(tx, tenant, list(again))
+        under = await self._statements.under(
+            tx,
+            tenant,
+            {
+                (again[payment_id].bank_account_id, attempt.reference)
+                for payment_id, tries in attempts.items()
+                for attempt in tries
+                if attempt.reference != again[payment_id].reference
+            },
+        )
+        posts = {derived(payment_id, "post"): payment_id for payment_id in again}
+        return {
+            (line.bank_account_id, line.line_id): Match(
+                line=line,
+                explained_by=Explained.PAYMENT,
+                payment_id=posts[line.transfer_id],
+                again=True,
+            )
+            for lines in under.values()
+            for line in lines
+            if line.open and line.transfer_id is not None and line.transfer_id in posts
+        }
 
     async def _attempts(
         self, tx: Tx, tenant: str, references: Collection[str]
@@ -211,7 +243,9 @@ def _return(case: Case, payment: PaymentRow) -> list[Match]:
     """退汇: booked by settlement, once; otherwise the money of a payment that came to nothing."""
     line = case.line
     back = derived(payment.payment_id, "return")
-    told = payment.returned_at is not None and line.amount_fen == payment.amount_fen
+    # Of another attempt's return settlement has made no entry: it pairs with that one's debit.
+    latest = line.reference == payment.reference
+    told = latest and payment.returned_at is not None and line.amount_fen == payment.amount_fen
     if told and not _stands(case, back):
         return [
             Match(

@@ -231,7 +231,7 @@ class Settlement:
     ) -> Applied:
         if Effect.ALARM in step.effects:
             if event in _YES and attempt.outcome and not attempt.later:
-                self._keep_later(batch, attempt, report)
+                self._keep_later(batch, row, attempt, report)
             return self._alarm(batch, row, report, "The rail said otherwise before.")
         if event is Event.RETURNED and row.returned_at is not None:
             return Applied(row.payment_id, row.state, False)
@@ -251,14 +251,21 @@ class Settlement:
             batch.ledger.append(_take_back(row, batch.now))
             row.returned_at = batch.now
             self._note(batch, row, "payment.returned", report)
-        self._close(batch, attempt, report, event)
+        self._close(batch, row, attempt, report, event)
         self._put_work(batch, row, before, step)
         changed = step.to is not before or event in _NO or Effect.TAKE_BACK in step.effects
         if changed:
             batch.changed[row.payment_id] = row
         return Applied(row.payment_id, row.state, changed)
 
-    def _close(self, batch: _Batch, attempt: AttemptRow, report: RailReport, event: Event) -> None:
+    def _close(
+        self,
+        batch: _Batch,
+        row: PaymentRow,
+        attempt: AttemptRow,
+        report: RailReport,
+        event: Event,
+    ) -> None:
         """The attempt is over; one that people left learns how it ended."""
         if event not in _ENDS_ATTEMPT:
             return
@@ -269,14 +276,18 @@ class Settlement:
             batch.history.put(closed)
             batch.closed.append(closed)
         elif attempt.outcome == SWITCHED and not attempt.later:
-            self._keep_later(batch, attempt, report)
+            self._keep_later(batch, row, attempt, report)
 
-    def _keep_later(self, batch: _Batch, attempt: AttemptRow, report: RailReport) -> None:
+    def _keep_later(
+        self, batch: _Batch, row: PaymentRow, attempt: AttemptRow, report: RailReport
+    ) -> None:
+        """What a rail says of a closed attempt stays with it; then it is asked no more."""
         told = msgspec.structs.replace(
             attempt, later=report.kind.value, later_code=report.code, later_at=batch.now
         )
         batch.history.put(told)
         batch.later[told.attempt_id] = told
+        self._stop_asking(batch, row)
 
     def _put_work(self, batch: _Batch, row: PaymentRow, before: State, step: Step) -> None:
         if Effect.SEND in step.effects:
@@ -294,8 +305,15 @@ class Settlement:
         if step.to in TERMINAL:
             if before is State.VALIDATED:
                 batch.drop(row.payment_id, Task.DISPATCH)
-            if not failover.in_doubt(batch.history.of(row.payment_id)):
-                batch.drop(row.payment_id, Task.ENQUIRE)
+            self._stop_asking(batch, row)
+
+    @staticmethod
+    def _stop_asking(batch: _Batch, row: PaymentRow) -> None:
+        """An ended payment is asked about no more, unless an attempt that people left is in
+        doubt."""
+        ended = row.state in TERMINAL
+        if ended and not failover.in_doubt(batch.history.of(row.payment_id)):
+            batch.drop(row.payment_id, Task.ENQUIRE)
 
     def _about_another(
         self, batch: _Batch, row: PaymentRow, attempt: AttemptRow, report: RailReport, event: Event
@@ -304,21 +322,20 @@ class Settlement:
         what was taken for true, or ends a doubt that people left; a yes is news."""
         unchanged = Applied(row.payment_id, row.state, False)
         if event in _NO and attempt.outcome == SWITCHED and not attempt.later:
-            self._keep_later(batch, attempt, report)
+            self._keep_later(batch, row, attempt, report)
             self._note(batch, row, "payment.late_no", report)
-            self._put_work(batch, row, row.state, Step(row.state))
             return unchanged
         if event not in _YES or attempt.later == ReportKind.RETURNED:
             return unchanged
         if event is Event.RETURNED:
             # What was paid by it came back: it stands for nothing any more.
-            self._keep_later(batch, attempt, report)
+            self._keep_later(batch, row, attempt, report)
             self._note(batch, row, "payment.late_return", report)
             return unchanged
         if attempt.later:
             return unchanged
         contradicts = attempt.outcome != SWITCHED
-        self._keep_later(batch, attempt, report)
+        self._keep_later(batch, row, attempt, report)
         step = follow(row.state, Event.LATE_YES)
         assert step is not None
         if Effect.POST not in step.effects:

@@ -2,9 +2,12 @@
 
 It keeps accounts, and every payment under its rail and reference: the same reference again is
 answered for the first. It refuses what comes after ``valid_until`` by its own clock, which differs
-from ours by up to half a minute; nets in rounds (or at once, on the direct rail); lets a payment be
-revoked before netting; rejects (PR09) for the payee's bank; and sends money back hours after it was
-settled. Whatever it says is true. What is lost, late or doubled happens to its words on the way.
+from ours by up to half a minute; lets a payment be revoked before netting; rejects for the payee's
+bank; and sends money back hours after it was settled. Each channel has its manners: IBPS and BEPS
+net in rounds, BEPS takes batches and has a quota, HVPS settles one by one, in its hours, and queues
+what its settlement account cannot cover; the bank's direct interface executes at once, and hands
+large amounts to a clerk. Whatever it says is true. What is lost, late or doubled happens to its
+words on the way.
 """
 
 from __future__ import annotations
@@ -37,6 +40,20 @@ class Channel:
     insists: bool = False
     """Whether it repeats the notice of a return until the hub confirms it. Else a lost one shows
     in the statement only."""
+    closed: Callable[[datetime], bool] = lambda at: False
+    """Whether it takes nothing at this moment (HVPS outside its hours)."""
+    has_quota: bool = False
+    """Whether its netting quota may be used up (BEPS)."""
+    queues: bool = False
+    """Whether payments wait while the settlement account is short (HVPS)."""
+    clerk_above_fen: int | None = None
+    """Above this a person at the bank looks at it first (the direct interface)."""
+    needs_bank_code: bool = True
+
+    @property
+    def is_direct(self) -> bool:
+        """The bank's own interface, which says FIN and a flag instead of reject codes."""
+        return self.name == "bank_direct"
 
 
 @dataclass(slots=True)
@@ -73,6 +90,7 @@ class Listener(Protocol):
 
 _RETURN_LIKELY = 0.05
 _PAYEE_BANK_REFUSES = 0.04
+_CLERK_REFUSES = 0.15
 
 
 @dataclass(slots=True)
@@ -158,11 +176,15 @@ class Bank:
             return Word(ReportKind.REJECTED, order.reference, "RJ32", now, "too late")
         row = Order(channel, order, ReportKind.ACCEPTED, "PR00", now)
         self.orders[(channel.name, order.reference)] = row
+        if channel.closed(now):
+            return self._reject(row, "RJ99", "the system is closed")
         payer = self.accounts.get(order.payer)
         if payer is None or payer.state != "active":
-            return self._reject(row, "RJ11", "payer account cannot pay")
+            return self._reject(row, "RJ11", "账户状态错误")
         if payer.balance_fen + payer.overdraft_fen < order.amount_fen:
-            return self._reject(row, "RJ14", "not enough money")
+            return self._reject(row, "RJ03", "账户余额不足")
+        if channel.has_quota and self.chance.strikes(Fault.QUOTA_USED, order.mark):
+            return self._reject(row, "RJ94", "the netting quota is used up")
         self._book(payer, -order.amount_fen, "payment", order)
         self.trace.tell("bank", f"accepts {order.reference} {order.mark}")
         self.loop.later(self._works_for(channel, order), self._net, row)
@@ -176,10 +198,18 @@ class Bank:
             work += draw.uniform(3600, 6 * 3600)
         elif self.chance.strikes(Fault.BANK_SLOW, order.mark):
             work += draw.choice((10.0, 120.0, 3600.0)) * draw.random()
+        if channel.queues and self.chance.strikes(Fault.FUNDS_SHORT, order.mark):
+            work += draw.uniform(60, 4 * 3600)
+        if self._for_a_clerk(channel, order):
+            work += draw.uniform(60, 3 * 3600)
         if channel.round_s:
             at = self.loop.time() + work
             work += channel.round_s - at % channel.round_s
         return work
+
+    @staticmethod
+    def _for_a_clerk(channel: Channel, order: PayOrder) -> bool:
+        return channel.clerk_above_fen is not None and order.amount_fen > channel.clerk_above_fen
 
     def _net(self, row: Order) -> None:
         if row.kind is not ReportKind.ACCEPTED:
@@ -187,11 +217,15 @@ class Bank:
         order = row.order
         payee = self.accounts.get(order.payee)
         if payee is None or payee.state != "active":
-            self._refund(row, "RJ15", "payee account closed or unknown")
+            self._refund(row, "RJ01", "账号不存在")
         elif payee.name != order.payee_name:
-            self._refund(row, "RJ16", "name and number do not fit")
+            self._refund(row, "RJ02", "账号户名不符")
+        elif row.channel.closed(self.now()):
+            self._refund(row, "RJ99", "the day ended before funds came")
         elif self.chance.bank.random() < _PAYEE_BANK_REFUSES:
-            self._refund(row, "PR09", "refused by the payee's bank")
+            self._refund(row, "RJ95", "refused by the payee's bank")
+        elif self._for_a_clerk(row.channel, order) and self.chance.bank.random() < _CLERK_REFUSES:
+            self._refund(row, "FIN/R", "refused by a clerk")
         else:
             self._execute(row, payee)
 
@@ -207,7 +241,7 @@ class Bank:
         self.listener.executed(row)
 
     def _settle(self, row: Order) -> None:
-        self._move(row, ReportKind.SETTLED, "PR04" if row.channel.round_s else "FIN/S")
+        self._move(row, ReportKind.SETTLED, "FIN/S" if row.channel.is_direct else "PR04")
         if self.chance.bank.random() < _RETURN_LIKELY:
             self.loop.later(self.chance.bank.uniform(5, 40_000), self._send_back, row)
 
@@ -228,6 +262,7 @@ class Bank:
         self._book(payer, row.order.amount_fen, "other", row.order)
 
     def _reject(self, row: Order, code: str, words: str) -> Word:
+        code = "FIN/F" if row.channel.is_direct and code.startswith("RJ") else code
         self._move(row, ReportKind.REJECTED, code, words)
         return self._word(row)
 

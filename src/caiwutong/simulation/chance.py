@@ -34,6 +34,12 @@ class Fault(StrEnum):
     """Seconds to an hour from the acknowledgement to the end."""
     BANK_SILENT = "bank_silent"
     """Acknowledged, then nothing for hours."""
+    CHANNEL_MUTE = "channel_mute"
+    """One channel takes messages and says nothing for hours, longer than they stay valid."""
+    QUOTA_USED = "quota_used"
+    """The netting quota is used up: a definite no of the channel's own."""
+    FUNDS_SHORT = "funds_short"
+    """The settlement account is short: the payment queues, perhaps until the day ends."""
     NOTICE_LOST = "notice_lost"
     NOTICE_TWICE = "notice_twice"
     NOTICE_LATE = "notice_late"
@@ -73,6 +79,9 @@ _USUAL: dict[Fault, float] = {
     Fault.ENQUIRY_UNANSWERED: 0.08,
     Fault.BANK_SLOW: 0.10,
     Fault.BANK_SILENT: 0.04,
+    Fault.CHANNEL_MUTE: 0.6,
+    Fault.QUOTA_USED: 0.15,
+    Fault.FUNDS_SHORT: 0.2,
     Fault.NOTICE_LOST: 0.08,
     Fault.NOTICE_TWICE: 0.08,
     Fault.NOTICE_LATE: 0.08,
@@ -91,7 +100,8 @@ _USUAL: dict[Fault, float] = {
     Fault.CLIENT_SENDS_AGAIN: 0.15,
     Fault.CLIENT_REUSES_KEY: 0.10,
 }
-"""How likely each fault strikes at each occasion. BANK_AWAY and CRASH_ANY_TIME: an hour;
+"""How likely each fault strikes at each occasion. BANK_AWAY, CHANNEL_MUTE and
+CRASH_ANY_TIME: an hour;
 WORKERS_AWAY: a run."""
 
 

@@ -25,10 +25,12 @@ from caiwutong.payments.courier import Courier
 from caiwutong.payments.dispatch import Dispatch
 from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
+from caiwutong.payments.model import SWITCH
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.routes import BestWay
 from caiwutong.payments.settlement import Settlement
+from caiwutong.payments.switching import Switching
 from caiwutong.rails.contract import Rail
 from caiwutong.simulation.stores import Stores
 from caiwutong.statements.reader import Reader
@@ -129,7 +131,12 @@ class House:
             settlement=self.settlement, accounts=self.accounts, seal=vault, rails=tuple(rails),
             clock=clock,
         )  # fmt: skip
+        self.switching = Switching(
+            database=database, store=stores.payments, accounts=self.accounts,
+            consent=self.approvals, router=router, log=self.audit, clock=clock, ids=ids,
+        )  # fmt: skip
         self.approvals.bind(SUBJECT, self._released)
+        self.approvals.bind(SWITCH, self.switching.decided)
 
     async def _released(self, tx: Tx, tenant: str, subject: Subject) -> None:
         signing = await self.approvals.signing(tx, tenant, subject.kind, subject.id)

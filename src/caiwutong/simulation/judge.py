@@ -17,6 +17,7 @@ from caiwutong.identity.signatures import verify as signature_fits
 from caiwutong.ledger.model import HoldState
 from caiwutong.payments.states import TERMINAL, State
 from caiwutong.rails.contract import ReportKind
+from caiwutong.simulation.bank import Order
 from caiwutong.simulation.setting import Setting
 from caiwutong.simulation.stores import TENANT
 from caiwutong.simulation.world import World
@@ -44,11 +45,17 @@ def _payments(world: World) -> None:
         if row.state not in TERMINAL:
             watch.violated("every_payment_ends", f"It is still {row.state.value}.", *subjects)
             continue
-        if (row.state is State.COMPLETED) != (wish.executed == 1):
+        executions = world.bank.executions.get(row.remark, ())
+        if (row.state is State.COMPLETED) != bool(wish.executed):
             words = f"{row.state.value}, and the bank executed it {wish.executed} times."
             watch.violated("the_end_is_the_banks", words, *subjects)
+        twice = len(executions) > 1 and not any(o.kind is ReportKind.RETURNED for o in executions)
+        if twice and not row.alarm:
+            watch.violated("paid_twice_is_alarmed", "Nobody was told.", *subjects)
         returned = any(
-            order.kind is ReportKind.RETURNED for order in world.bank.executions.get(row.remark, ())
+            order.kind is ReportKind.RETURNED
+            for order in executions
+            if order.order.reference == row.reference
         )
         if returned != (row.returned_at is not None):
             words = f"The bank {'sent it back' if returned else 'kept it'}; our books differ."
@@ -71,7 +78,8 @@ def _attempts(world: World, payment_id: UUID, mark: str) -> None:
 def _bank(world: World) -> None:
     """What the bank executed, we asked for; and its own books are in order."""
     for mark, orders in world.bank.executions.items():
-        if len(orders) != 1:
+        row = next(r for r in world.stores.payments.rows().values() if r.remark == mark)
+        if len(orders) > 1 + len(world.watch.left(row.payment_id)):
             world.watch.violated("paid_once", f"{len(orders)} executions.", mark)
     for order in world.bank.orders.values():
         if order.executed != (order.kind in _EXECUTED):
@@ -81,7 +89,7 @@ def _bank(world: World) -> None:
 def _balances(world: World, setting: Setting) -> None:
     for account in setting.accounts:
         ours = world.stores.ledger.state_of(account.ledger_account_id)
-        theirs = world.bank.accounts[account.number].balance_fen
+        theirs = world.bank.accounts[account.number].balance_fen + _risked(world, account.number)
         if (ours.posted, ours.held) != (theirs, 0):
             world.watch.violated(
                 "our_book_is_the_banks",
@@ -89,8 +97,31 @@ def _balances(world: World, setting: Setting) -> None:
             )
 
 
+def _beside(world: World) -> list[Order]:
+    """What the bank executed for attempts that people left, beside the one that is the
+    payment's: the risk they took. Our books have no entry for it, and an alarm."""
+    rows = {row.remark: row for row in world.stores.payments.rows().values()}
+    return [
+        order
+        for mark, orders in world.bank.executions.items()
+        for order in orders
+        if order.order.reference != rows[mark].reference
+    ]
+
+
+def _risked(world: World, number: str) -> int:
+    """How much the bank holds less of an account than our books for that reason."""
+    return sum(
+        order.order.amount_fen
+        for order in _beside(world)
+        if order.order.payer == number and order.kind is not ReportKind.RETURNED
+    )
+
+
 def _statements(world: World) -> None:
-    """Every line of the bank is read, and explained by what we know of our payments."""
+    """Every line of the bank is read, and explained by what we know of our payments; but the debit
+    of an attempt that people left stays open, in sight, until it comes back."""
+    risked = {order.order.reference for order in _beside(world)}
     for account_id, number in world.our_accounts.items():
         lines = world.stores.statements.lines_of(account_id)
         theirs = world.bank.accounts[number].lines or []
@@ -98,6 +129,8 @@ def _statements(world: World) -> None:
             words = f"{len(theirs) - len(lines)} lines of …{number[-4:]} were never read."
             world.watch.violated("every_line_is_explained", words)
         for line in lines:
+            if line.reference in risked:
+                continue
             if line.due_at is not None or line.explained_by in ("", "suspense"):
                 words = f"{line.kind} of {line.amount_fen} is {line.explained_by or 'open'}."
                 world.watch.violated("every_line_is_explained", words, line.reference)

@@ -26,12 +26,15 @@ from caiwutong.ledger.service import Ledger
 from caiwutong.payments import courier, rules, settlement
 from caiwutong.payments.courier import Courier
 from caiwutong.payments.dispatch import Dispatch
+from caiwutong.payments.failover import kept_route
 from caiwutong.payments.intake import Intake
 from caiwutong.payments.model import Answer, PaymentRow, Submission, Task
+from caiwutong.payments.settlement import Applied, Settlement
 from caiwutong.payments.states import TERMINAL, Effect, Event, State, Step, follow
 from caiwutong.rails.contract import (
     SILENCE,
     Attempt,
+    Concerning,
     Rail,
     RailMessage,
     RailReport,
@@ -255,6 +258,38 @@ def _without(effect: Effect) -> Callable[[State, Event], Step | None]:
     return follow_without
 
 
+# Silence is taken for a channel's no where another channel is left.
+
+
+class _SwitchesInDoubt(Settlement):
+    async def apply_in(self, tx: Tx, tenant: str, reports: Sequence[RailReport]) -> list[Applied]:
+        attempts = await self._attempts(tx, tenant, reports)
+
+        def misread(report: RailReport) -> RailReport:
+            attempt = attempts.get((report.rail, report.reference))
+            if attempt is None or report.code != SILENCE or not kept_route(attempt).alternatives:
+                return report
+            return msgspec.structs.replace(report, kind=ReportKind.REJECTED, code="RJ91")
+
+        return await super().apply_in(tx, tenant, [misread(each) for each in reports])
+
+
+# Asking for revocation is taken for getting it, though the payment is netted.
+
+
+def _revoked_anyway(report: RailReport) -> RailReport:
+    if report.concerning is not Concerning.REVOCATION:
+        return report
+    return msgspec.structs.replace(
+        report, kind=ReportKind.REVOKED, concerning=Concerning.PAYMENT, code="PR08"
+    )
+
+
+class _RevokesNetted(Settlement):
+    async def apply_in(self, tx: Tx, tenant: str, reports: Sequence[RailReport]) -> list[Applied]:
+        return await super().apply_in(tx, tenant, [_revoked_anyway(each) for each in reports])
+
+
 MUTANTS: dict[str, Mutant] = {
     "double_settle": Mutant(
         Parts(patches=((settlement, "follow", _follow_twice), (settlement, "_post", _post_twice))),
@@ -289,6 +324,8 @@ MUTANTS: dict[str, Mutant] = {
     "rejection_keeps_the_hold": Mutant(
         Parts(patches=((settlement, "follow", _without(Effect.RELEASE)),)), "held_while_alive"
     ),
+    "switch_while_in_doubt": Mutant(Parts(settlement=_SwitchesInDoubt), "paid_once"),
+    "netted_payment_revoked": Mutant(Parts(settlement=_RevokesNetted), "the_end_is_the_banks"),
 }
 """Each planted bug by name."""
 

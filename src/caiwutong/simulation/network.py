@@ -70,6 +70,8 @@ class Network:
         self._held: tuple[Channel, bytes, bool] | None = None
         self._jammed: dict[str, float] = {}
         """Until when messages that pay these references do not get through."""
+        self._mute: dict[str, float] = {}
+        """Until when a channel takes messages and says nothing."""
 
     # Hub to bank.
 
@@ -77,8 +79,16 @@ class Network:
         """Nobody reaches the bank for so long."""
         self._away_until = self.loop.time() + seconds
 
+    def channel_goes_mute(self, name: str, seconds: float) -> None:
+        """What is sent over it may arrive; no answer and no notice comes back for so long."""
+        self._mute[name] = self.loop.time() + seconds
+
+    def _is_mute(self, channel: Channel) -> bool:
+        return self._mute.get(channel.name, 0.0) > self.loop.time()
+
     def heal(self) -> None:
         self._away_until = 0.0
+        self._mute.clear()
         self._jammed.clear()
 
     async def carry(
@@ -98,6 +108,10 @@ class Network:
             raise NotSent("simulation.refused", "The connection was refused.")
         if strikes(Fault.REQUEST_LOST, about):
             await self._silence("request lost")
+        if self._is_mute(channel):
+            if paying and draw.random() < 0.7:
+                self._arrive(channel, body)
+            await self._silence("the channel is mute")
         if paying and strikes(Fault.REQUEST_LATE, about):
             late = draw.choice((40.0, 600.0, 3600.0)) * draw.random()
             on_the_edge = draw.random() < 0.5
@@ -150,6 +164,8 @@ class Network:
         """Carry a notice of the bank, or what is left of it."""
         strikes, draw = self.chance.strikes, self.chance.delays
         body = sealed(Say([word]))
+        if not until_confirmed and self._is_mute(channel):
+            return
         if not until_confirmed and strikes(Fault.NOTICE_LOST, word.reference):
             return
         if self._held is None and strikes(Fault.NOTICE_OUT_OF_ORDER, word.reference):
@@ -203,9 +219,9 @@ class SimRail:
 
     def encode_many(self, attempts: Sequence[Attempt]) -> list[RailMessage]:
         """Messages of at most so many attempts. Refuses a payee without a bank code where the rail
-        nets in rounds, as IBPS does."""
+        needs one, as the central bank's systems do."""
         for attempt in attempts:
-            if self._channel.round_s and not attempt.payee.bank_code:
+            if self._channel.needs_bank_code and not attempt.payee.bank_code:
                 raise Refused("simulation.no_bank_code", f"{attempt.reference} names no bank.")
         most = self._channel.most_a_message
         groups = [attempts[at : at + most] for at in range(0, len(attempts), most)]

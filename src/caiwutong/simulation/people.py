@@ -30,7 +30,7 @@ from caiwutong.kernel.order import PaymentOrder
 from caiwutong.payments.intake import SUBJECT
 from caiwutong.payments.model import Answer, Submission
 from caiwutong.payments.rules import order_digest
-from caiwutong.payments.states import State
+from caiwutong.payments.states import TERMINAL, State
 from caiwutong.rails.contract import BadMessage
 from caiwutong.simulation.chance import Fault
 from caiwutong.simulation.house import House
@@ -125,7 +125,9 @@ class People:
             purpose="simulated",
             remark=mark,
             execute_on=day,
-            channel=draw.choice(("ibps", "bank_direct")) if draw.random() < 0.1 else "",
+            channel=draw.choice(("ibps", "bank_direct", "hvps", "beps"))
+            if draw.random() < 0.1
+            else "",
         )
         wish = world.watch.wishes[mark] = Wish(mark, order, caller, account.number)
         return wish
@@ -196,6 +198,8 @@ class People:
         if draw.random() < 0.08:
             wait = draw.choice((1.0, 60.0, 3600.0)) * draw.random()
             self._later(wait, lambda h: h.requests.revoke(TENANT, payment_id, "person:owner"))
+        if draw.random() < 0.5:
+            self._begin(self._watch_it, wish)
         if draw.random() < 0.05:
             self._later(draw.uniform(1, 600), lambda h: h.requests.enquire(TENANT, payment_id))
         if draw.random() < 0.08:
@@ -203,6 +207,33 @@ class People:
                 draw.uniform(600, 4 * 3600),
                 lambda h: h.requests.request_return(TENANT, payment_id, "wrong", "person:owner"),
             )
+
+    async def _watch_it(self, wish: Wish) -> None:
+        """Somebody looks after a payment; when it stays in doubt, people leave its channel
+        together, or too few of them."""
+        world, draw = self.world, self.world.chance.people
+        assert wish.payment_id is not None
+        for _ in range(8):
+            await asyncio.sleep(draw.uniform(300, 3000))
+            row = world.stores.payments.row(wish.payment_id)
+            if row is None or row.state in TERMINAL:
+                return
+            if row.state in (State.IN_DOUBT, State.SUBMITTED):
+                await self._leave(wish, 1 if draw.random() < 0.1 else 2)
+
+    async def _leave(self, wish: Wish, willing: int) -> None:
+        payment_id, asked = wish.payment_id, list[Subject]()
+        assert payment_id is not None
+
+        async def ask(house: House) -> None:
+            asked.append(
+                await house.switching.ask(TENANT, payment_id, "late", wish.caller, "person:owner")
+            )
+
+        await self._ask(ask)
+        if asked:
+            for signer in self.world.chance.people.sample(self.setting.signers[1:], willing):
+                await self._give(signer, asked[-1], signer.sign(asked[-1]))
 
     def _later(self, wait: float, act: Callable[[House], Awaitable[Any]]) -> None:
         async def ask() -> None:

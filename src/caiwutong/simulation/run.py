@@ -140,6 +140,7 @@ async def _trouble(world: World, people: People, processes: list[Process]) -> No
     for process in processes:
         world.loop.spawn(_crashes(world, process))
     world.loop.spawn(_outages(world))
+    world.loop.spawn(_mutes(world))
     if world.chance.strikes(Fault.WORKERS_AWAY):
         world.loop.spawn(_no_workers(processes, draw.uniform(0, hours * 3600)))
     for account in people.setting.accounts:
@@ -180,6 +181,16 @@ async def _no_workers(processes: list[Process], wait: float) -> None:
     for process in processes:
         if process.worker:
             process.crash(7.5 * _DAY_S)
+
+
+async def _mutes(world: World) -> None:
+    draw = world.chance.delays
+    while (wait := world.chance.hourly(Fault.CHANNEL_MUTE)) is not None:
+        await asyncio.sleep(wait)
+        if not world.chance.healed:
+            channel = draw.choice(world.channels).name
+            world.chance.struck_now(Fault.CHANNEL_MUTE, channel)
+            world.network.channel_goes_mute(channel, draw.uniform(1800, 6 * 3600))
 
 
 async def _outages(world: World) -> None:

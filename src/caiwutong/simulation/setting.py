@@ -88,9 +88,9 @@ async def _accounts(world: World, house: House, tx: Tx) -> tuple[OurAccount, ...
     made: list[OurAccount] = []
     for n, (modes, opening, overdraft) in enumerate(
         (
-            (("ibps", "bank_direct"), 90_000_000_00, 0),
-            (("bank_direct", "ibps"), 60_000_000_00, 0),
-            (("ibps",), 900_000_00, 300_000_00),
+            (("ibps", "bank_direct", "hvps", "beps"), 90_000_000_00, 0),
+            (("bank_direct", "ibps", "beps"), 60_000_000_00, 0),
+            (("ibps", "hvps"), 900_000_00, 300_000_00),
             (("bank_direct",), 400_000_00, 0),
         )
     ):

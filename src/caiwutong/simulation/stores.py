@@ -7,7 +7,7 @@ mutant is a promise that the simulator checks itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -29,7 +29,7 @@ from caiwutong.ledger.memory import MemoryLedgerStore
 from caiwutong.ledger.model import Account
 from caiwutong.ledger.rules import AccountState, Book, EntryRow, HoldRow, TransferRow
 from caiwutong.payments.memory import MemoryPaymentStore
-from caiwutong.payments.model import AttemptRow, PaymentRow, Task, Work
+from caiwutong.payments.model import SWITCH, AttemptRow, PaymentRow, Task, Work
 from caiwutong.statements.memory import MemoryStatementStore
 from caiwutong.statements.model import CursorRow, LineRow
 
@@ -61,8 +61,10 @@ class Pending:
 class WatchedPayments(MemoryPaymentStore):
     """Payments, each change noted."""
 
-    def __init__(self, pending: Pending, trusting: bool) -> None:
-        super().__init__()
+    def __init__(
+        self, pending: Pending, trusting: bool, may_leave: Callable[[str, UUID], bool]
+    ) -> None:
+        super().__init__(may_leave)
         self._pending = pending
         self._trusting = trusting
 
@@ -215,9 +217,13 @@ class Stores:
 
     def __init__(self, clock: Clock, *, trusting: bool) -> None:
         self.pending = Pending()
-        self.payments = WatchedPayments(self.pending, trusting)
-        self.ledger = WatchedLedger(self.pending)
         self.approvals = WatchedApprovals(trusting)
+        self.payments = WatchedPayments(
+            self.pending,
+            trusting,
+            lambda tenant, attempt: self.approvals.decided_by(tenant, SWITCH, attempt) >= 2,
+        )
+        self.ledger = WatchedLedger(self.pending)
         self.audit = WatchedAudit(self.pending, clock)
         self.accounts = MemoryBankAccountStore()
         self.identity = MemoryIdentityStore()

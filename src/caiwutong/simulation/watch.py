@@ -21,7 +21,7 @@ from caiwutong.audit.model import Event
 from caiwutong.kernel.clock import china_date
 from caiwutong.kernel.errors import Broken
 from caiwutong.ledger.model import HoldState
-from caiwutong.payments.model import PaymentRow
+from caiwutong.payments.model import SWITCH, SWITCHED, AttemptRow, PaymentRow
 from caiwutong.payments.states import TABLE, TERMINAL, State
 from caiwutong.simulation.loop import SimClock
 from caiwutong.simulation.stores import Stores
@@ -136,10 +136,9 @@ class Watch:
     def _read_log(self, events: Sequence[Event]) -> dict[UUID, set[str]]:
         told: dict[UUID, set[str]] = {}
         for event in events:
-            if event.kind == "payment.contradicted":
-                self.violated(
-                    "bank_contradicts", "The bank's word fits no state.", event.subject_id
-                )
+            if event.kind == "payment.contradicted" and not self.left(event.subject_id):
+                words = "The bank's word fits no state."
+                self.violated("bank_contradicts", words, event.subject_id)
             if event.subject_kind == "payment":
                 data = event.data()
                 states = told.setdefault(event.subject_id, set())
@@ -179,6 +178,8 @@ class Watch:
                 self.all_ended.set()
         if state in (State.VALIDATED, State.SUBMITTED):
             self._check_cover(after)
+        if state is State.SUBMITTED:
+            self._check_ways(after)
         if state in _NEVER_EXECUTED:
             wish = self.wishes.get(after.remark)
             if wish is not None and wish.executed:
@@ -202,6 +203,38 @@ class Watch:
                 f"{row.state.value} with a hold of {hold.amount_fen} that is {hold.state.value}."
             )
             self.violated("held_while_alive", words, row.payment_id, row.key)
+
+    def left(self, payment_id: UUID) -> list[AttemptRow]:
+        """Attempts that two different people signed to leave, by the watch's own reading."""
+        return [
+            attempt
+            for attempt in self._stores.payments.attempts(payment_id)
+            if attempt.outcome == SWITCHED
+            and len(
+                {
+                    s.person_id
+                    for s in self._stores.approvals.signed(SWITCH, attempt.attempt_id)
+                    if s.person_id != self._caller_of(payment_id)
+                }
+            )
+            >= 2
+        ]
+
+    def _caller_of(self, payment_id: UUID) -> UUID | None:
+        row = self._stores.payments.row(payment_id)
+        return None if row is None else row.caller
+
+    def _check_ways(self, row: PaymentRow) -> None:
+        """One way at a time: another attempt only after a definite no, or after two people's
+        decision once the network took the message no more."""
+        *earlier, _ = self._stores.payments.attempts(row.payment_id)
+        left = {attempt.attempt_id for attempt in self.left(row.payment_id)}
+        for attempt in earlier:
+            no = attempt.outcome in ("rejected", "revoked")
+            late = attempt.closed_at is not None and attempt.closed_at > attempt.valid_until
+            if not no and not (attempt.attempt_id in left and late):
+                words = f"{attempt.reference} is {attempt.outcome or 'open'}."
+                self.violated("one_way_at_a_time", words, row.payment_id, row.key)
 
     def _check_cover(self, row: PaymentRow) -> None:
         """Nobody moves money alone: judge the cover by its own words, not by the engine's."""
@@ -269,7 +302,9 @@ class Watch:
         row = None if payment_id is None else self._stores.payments.row(payment_id)
         subjects = asked.mark, payment_id, asked.reference
         wish.executed += 1
-        if wish.executed > 1:
+        # People who left an attempt in doubt took the risk that it had paid.
+        risked = 0 if payment_id is None else len(self.left(payment_id))
+        if wish.executed > 1 + risked:
             self.violated("paid_once", f"The bank executed it {wish.executed} times.", *subjects)
         if (asked.amount_fen, asked.payee, asked.payer) != (
             wish.order.amount_fen,

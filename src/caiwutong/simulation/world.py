@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from caiwutong.rails.catalog import shipped
+from caiwutong.rails.catalog.model import Open
 from caiwutong.simulation.bank import Bank, Channel
 from caiwutong.simulation.chance import Chance
 from caiwutong.simulation.house import Parts
@@ -65,8 +67,15 @@ def _channels(chance: Chance) -> tuple[Channel, ...]:
     draw = chance.bank
     valid = draw.choice((240.0, 240.0, 1800.0, 3 * 3600.0))
     rounds = draw.choice((60.0, 300.0, 1800.0))
+    catalog = shipped()
+
+    def hvps_closed(at: datetime) -> bool:
+        return not isinstance(catalog.open_at("hvps", at), Open)
+
     return (
         Channel("ibps", valid, rounds, 1, True, draw.random() < 0.5),
+        Channel("hvps", valid, 0.0, 1, True, draw.random() < 0.5, closed=hvps_closed, queues=True),
+        Channel("beps", 2 * valid, 1800.0, 20, True, draw.random() < 0.5, has_quota=True),
         Channel(
             "bank_direct",
             valid,
@@ -74,5 +83,7 @@ def _channels(chance: Chance) -> tuple[Channel, ...]:
             draw.choice((1, 5, 20)),
             draw.random() < 0.5,
             draw.random() < 0.5,
+            clerk_above_fen=1_000_000_00,
+            needs_bank_code=False,
         ),
     )
