@@ -16,13 +16,23 @@ import msgspec
 
 from caiwutong.payments.model import SWITCHED, AttemptRow
 from caiwutong.payments.rejects import Whose, whose
-from caiwutong.rails.contract import RailReport, ReportKind
+from caiwutong.rails.contract import CARRIED_BY_PEOPLE, RailReport, ReportKind
 
 MOST_ATTEMPTS = 5
 """A payment refused so often has a fault that no channel cures."""
 
 REVOKED = ReportKind.REVOKED.value
 YES = (ReportKind.NETTED.value, ReportKind.SETTLED.value)
+
+
+_TOLD = ("", "no", "yes", "returned")
+
+
+def told(word: str) -> int:
+    """How far a word about a closed attempt goes: nothing, a no, a yes, money that came back. What
+    is kept of it only ever goes further."""
+    kind = "yes" if word in YES else "no" if word in (REVOKED, ReportKind.REJECTED) else word
+    return _TOLD.index(kind)
 
 
 class KeptRoute(msgspec.Struct, frozen=True):
@@ -61,10 +71,12 @@ class Next(StrEnum):
 
 
 def tried(attempts: Sequence[AttemptRow]) -> frozenset[str]:
-    """The modes that are no use to this payment any more. What was taken back (a row that the bank
-    never got) may be tried again."""
+    """The modes that are no use to this payment any more. A row that its bank never got may be
+    carried there again."""
     return frozenset(
-        kept_route(each).choice or each.rail for each in attempts if each.outcome != REVOKED
+        kept_route(each).choice or each.rail
+        for each in attempts
+        if not (each.outcome == REVOKED and each.rail in CARRIED_BY_PEOPLE)
     )
 
 
@@ -92,7 +104,10 @@ def after_a_no(attempts: Sequence[AttemptRow], report: RailReport) -> Next:
 
 
 def worth_another(attempts: Sequence[AttemptRow], report: RailReport) -> bool:
-    """Whether the no is the channel's, and a channel is left that was not tried."""
+    """Whether the no is the channel's, and a channel is left that was not tried; and nobody took
+    the payment back."""
+    if any(a.outcome == REVOKED and a.rail not in CARRIED_BY_PEOPLE for a in attempts):
+        return False
     if len(attempts) >= MOST_ATTEMPTS or whose(report.code, report.words) is Whose.PAYMENT:
         return False
     return bool(frozenset(kept_route(attempts[-1]).alternatives) - tried(attempts))

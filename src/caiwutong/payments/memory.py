@@ -12,7 +12,7 @@ import msgspec
 from caiwutong.db.database import Tx
 from caiwutong.db.memory import mem
 from caiwutong.kernel.errors import Broken, Conflict
-from caiwutong.payments.failover import YES
+from caiwutong.payments.failover import YES, told
 from caiwutong.payments.model import FREED, SWITCHED, AttemptRow, PaymentRow, Task, Work
 from caiwutong.payments.states import TABLE, State
 from caiwutong.payments.store import Filter, KnownKey
@@ -165,8 +165,7 @@ class MemoryPaymentStore:
             rows = list(self._attempts[(tenant, noted.payment_id)])
             at = next(n for n, a in enumerate(rows) if a.attempt_id == noted.attempt_id)
             kept = rows[at]
-            returned = kept.later in YES and noted.later == "returned"
-            if not kept.outcome or (kept.later and not returned):
+            if not kept.outcome or told(noted.later) <= told(kept.later):
                 raise Broken("payment.attempt_over", f"{noted.reference} is told already.")
             rows[at] = msgspec.structs.replace(
                 kept, later=noted.later, later_code=noted.later_code, later_at=noted.later_at

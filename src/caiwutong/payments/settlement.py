@@ -230,7 +230,11 @@ class Settlement:
         step: Step,
     ) -> Applied:
         if Effect.ALARM in step.effects:
-            if event in _YES and attempt.outcome and not attempt.later:
+            if (
+                event in _YES
+                and attempt.outcome
+                and failover.told(report.kind) > failover.told(attempt.later)
+            ):
                 self._keep_later(batch, row, attempt, report)
             return self._alarm(batch, row, report, "The rail said otherwise before.")
         if event is Event.RETURNED and row.returned_at is not None:
@@ -325,16 +329,14 @@ class Settlement:
             self._keep_later(batch, row, attempt, report)
             self._note(batch, row, "payment.late_no", report)
             return unchanged
-        if event not in _YES or attempt.later == ReportKind.RETURNED:
+        if event not in _YES or failover.told(report.kind) <= failover.told(attempt.later):
             return unchanged
         if event is Event.RETURNED:
             # What was paid by it came back: it stands for nothing any more.
             self._keep_later(batch, row, attempt, report)
             self._note(batch, row, "payment.late_return", report)
             return unchanged
-        if attempt.later:
-            return unchanged
-        contradicts = attempt.outcome != SWITCHED
+        contradicts = attempt.outcome != SWITCHED or bool(attempt.later)
         self._keep_later(batch, row, attempt, report)
         step = follow(row.state, Event.LATE_YES)
         assert step is not None

@@ -20,14 +20,19 @@ DROP INDEX payment_attempts_one_open;
 CREATE UNIQUE INDEX payment_attempts_one_open ON payment_attempts (tenant, payment_id)
     WHERE outcome NOT IN ('rejected', 'revoked', 'switched');
 
+-- What a rail says of a closed attempt only ever goes further: a no, a yes, money that came back.
+CREATE FUNCTION payment_attempt_told(word text) RETURNS integer IMMUTABLE LANGUAGE sql AS $$
+    SELECT CASE WHEN word = '' THEN 0 WHEN word IN ('rejected', 'revoked') THEN 1
+                WHEN word IN ('netted', 'settled') THEN 2 WHEN word = 'returned' THEN 3 END
+$$;
+
 CREATE OR REPLACE FUNCTION payment_attempts_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.reference <> OLD.reference OR NEW.rail <> OLD.rail OR NEW.payment_id <> OLD.payment_id
         OR NEW.number <> OLD.number
         OR OLD.outcome <> '' AND (NEW.outcome, NEW.code, NEW.closed_at)
             IS DISTINCT FROM (OLD.outcome, OLD.code, OLD.closed_at)
-        OR OLD.outcome <> '' AND NEW.later = OLD.later
-        OR OLD.later <> '' AND NOT (OLD.later IN ('netted', 'settled') AND NEW.later = 'returned')
+        OR OLD.outcome <> '' AND payment_attempt_told(NEW.later) <= payment_attempt_told(OLD.later)
     THEN
         RAISE EXCEPTION 'attempt % is written down for good', OLD.reference
             USING ERRCODE = 'restrict_violation';
