@@ -108,7 +108,7 @@ async def test_a_payment_is_revoked_before_its_round_and_not_after(folder: Path)
         await t.house.requests.revoke(t.house.tenant, there, "person:张敏")
         assert await t.state(there) is S.CLEARING
         t.s.clock.advance(ROUND_S)
-        await until(lambda: t.s.sandbox.network.centre.counts().get("PR03") == 2)
+        await until(lambda: t.s.sandbox.network.centre.counts().get("PR03") == 2, 30)
         # Netted, and we have not heard of it yet: the revocation is refused and changes nothing.
         await t.house.requests.revoke(t.house.tenant, late, "person:张敏")
         assert await t.state(late) is S.CLEARING
@@ -242,7 +242,7 @@ async def test_an_outage_announced_while_payments_wait_puts_their_netting_off(
             await t.listen()
             assert await t.state(one) is S.CLEARING
         t.s.clock.advance(ROUND_S)
-        await until(lambda: t.s.sandbox.network.centre.counts().get("PR03") == 1)
+        await until(lambda: t.s.sandbox.network.centre.counts().get("PR03") == 1, 30)
         await t.listen()
         assert await t.state(one) is S.COMPLETED
         await t.agree()
@@ -318,7 +318,7 @@ async def test_five_hundred_outcomes_of_one_message_are_settled_in_one_transacti
         await t.house.dispatch.run_once(t.house.tenant, limit=500)
         assert [len(message.references) for message in t.rail.sent] == [500]
         t.s.clock.advance(ROUND_S)
-        await until(lambda: t.s.sandbox.network.centre.counts().get("PR03") == 450)
+        await until(lambda: t.s.sandbox.network.centre.counts().get("PR03") == 450, 30)
         t.house.database.transaction = counted  # type: ignore[method-assign]
         await t.listen()
         t.house.database.transaction = transaction  # type: ignore[method-assign]

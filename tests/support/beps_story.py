@@ -101,7 +101,7 @@ class Story:
     async def listen(self) -> None:
         """Take what the centre has pushed."""
         await asyncio.sleep(0.1)
-        await until(lambda: self.s.sandbox.pushes.waiting() == 0)
+        await until(lambda: self.s.sandbox.pushes.waiting() == 0, 30)
         pushed = [body for path, body in self.s.hub.posts if path == CALLBACK_BEPS]
         for body in pushed[self.read :]:
             await self.house.settlement.apply_many(self.house.tenant, self.rail.decode(body))
@@ -111,7 +111,7 @@ class Story:
         """The next netting round comes, and we hear of it."""
         self.s.clock.advance(ROUND_S)
         at = self.s.sandbox.beps_centre.next_round
-        await until(lambda: self.s.sandbox.beps_centre.next_round > at)
+        await until(lambda: self.s.sandbox.beps_centre.next_round > at, 30)
         await self.listen()
 
     async def agree(self) -> None:
