@@ -80,6 +80,8 @@ from caiwutong.rails.catalog.store import PostgresCatalogStore
 from caiwutong.rails.contract import CARRIED_BY_PEOPLE, Rail, RailReport
 from caiwutong.rails.hvps.connector import HvpsConnection, HvpsRail
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
+from caiwutong.routing.service import Experience
+from caiwutong.routing.store import PostgresNotebooks
 from caiwutong.settings import Settings
 from caiwutong.statements.reader import Reader
 from caiwutong.statements.service import Statements
@@ -147,6 +149,7 @@ class Services:
     sealer: Sealer
     rails: dict[str, Rail]
     payments: Payments
+    experience: Experience
     imports: Imports
     feed: AuditFeed
     webhooks: Webhooks
@@ -218,9 +221,10 @@ def wire(
     approvals = Approvals(PostgresApprovalStore(), identity, audit, directory=identity)
     catalogs = _wire_catalogs(settings, database, approvals, audit, clock, ids, rails)
     files = _wire_files(database, rails, audit, vault, clock, ids)
+    experience = Experience(database, PostgresNotebooks(), feed := AuditFeed(audit), clock)
     payments = _wire_payments(
         settings, database, ledger, bank_accounts, approvals, catalogs, audit, vault, rails,
-        files, clock, ids,
+        files, experience, clock, ids,
     )  # fmt: skip
     statement_store = PostgresStatementStore()
     statements = Statements(
@@ -228,7 +232,6 @@ def wire(
         ids=ids,
     )  # fmt: skip
     desk = _wire_desk(files, payments, approvals, audit, statements, bank_accounts)
-    feed = AuditFeed(audit)
     return Services(
         settings=settings, urls=urls, clock=clock, randomness=randomness, ids=ids, vault=vault,
         database=database, identity=identity,
@@ -237,7 +240,7 @@ def wire(
         bank_accounts=bank_accounts,
         payees=Payees(accounts_store, vault=vault, ids=ids, clock=clock, audit=audit),
         approvals=approvals, catalogs=catalogs, audit=audit, sealer=sealer, rails=rails,
-        payments=payments, feed=feed, statements=statements, bank_files=desk,
+        payments=payments, experience=experience, feed=feed, statements=statements, bank_files=desk,
         fees=_fees(database, statements, bank_accounts, catalogs, vault, clock),
         statement_views=StatementViews(
             database=database, statements=statements, accounts=bank_accounts
@@ -342,6 +345,7 @@ def _wire_payments(
     vault: Vault,
     rails: dict[str, Rail],
     files: BankFiles,
+    experience: Experience,
     clock: Clock,
     ids: Ids,
 ) -> Payments:
@@ -358,7 +362,7 @@ def _wire_payments(
         connected_tenant=settings.tenant, catalog=catalogs.current, clock=clock, ids=ids,
         wake=due.set,
     )  # fmt: skip
-    router = BestWay(rails, vault, catalogs.current)
+    router = BestWay(rails, vault, catalogs.current, experience.current)
     dispatch = Dispatch(
         database=database, store=store, ledger=ledger, accounts=bank_accounts, log=audit,
         seal=vault, rails=rails, router=router, courier=courier, pages=files, clock=clock,

@@ -186,7 +186,7 @@ class Dispatch:
         row.state_at = attempt.created_at
         row.rail, row.reference, row.attempts = attempt.rail, attempt.reference, out.number
         row.reason_code = row.reason = ""
-        body = {
+        body: dict[str, Any] = {
             "state": row.state.value,
             "rail": row.rail,
             "reference": row.reference,
@@ -194,6 +194,8 @@ class Dispatch:
         }
         if attempt.flag:
             body["flag"] = attempt.flag
+        if out.way.told is not None:
+            body["way"] = out.way.told
         return self._event(tenant, f"payment.{row.state}", row, body)
 
     def _attempt(self, tenant: str, out: _Out, now: datetime) -> Attempt:

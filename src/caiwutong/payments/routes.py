@@ -27,6 +27,7 @@ from caiwutong.routing.banks import payee_bank
 from caiwutong.routing.beliefs import Beliefs
 from caiwutong.routing.conditions import CatalogConditions
 from caiwutong.routing.decide import Router as Decider
+from caiwutong.routing.experience import told
 from caiwutong.routing.explain import explained_later, explanation
 from caiwutong.routing.model import Ask, Candidate, Decision, Later, Profile
 from caiwutong.routing.policy import HOUSE, Policy
@@ -51,6 +52,8 @@ class Chosen(msgspec.Struct, frozen=True):
     alternatives: tuple[str, ...]
     """Modes that could have carried it as well, best first; also those that open later."""
     explanation: Any
+    told: dict[str, Any] | None = None
+    """What experience learns from, once it is known how it ended; goes into the log."""
 
     @property
     def mode(self) -> str:
@@ -214,4 +217,4 @@ def _way(answer: Decision | Later | Refusal, now: datetime) -> Chosen | Waits | 
         if why is not None and why.code in _OPENS_LATER
     ]
     others = (*(mode for _, mode in usable), *later)
-    return Chosen(answer.rail, answer.flag, others, explanation(answer))
+    return Chosen(answer.rail, answer.flag, others, explanation(answer), told(answer))

@@ -47,6 +47,7 @@ def payment_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[Non
             stop,
             idle_s=60.0,
         ),
+        keep_doing("experience", services.experience.run_once, stop, idle_s=1.0),
         services.sealer.run(stop),
         *statement_loops(services, stop),
     ]
