@@ -17,6 +17,7 @@ import msgspec
 
 from caiwutong.crypto.gm import Sm2PublicKey
 from caiwutong.kernel.clock import china_date
+from caiwutong.rails.catalog import shipped, within
 from caiwutong.rails.ibps import messages as m
 from caiwutong.rails.ibps import profile
 from caiwutong.rails.ibps.reports import TRANSFER
@@ -141,8 +142,8 @@ class Sponsor(Door):
             return PAYER_BANK, "付款账户不在本行"
         if message.type_code == "A105":
             return CENTRE_CHECK, "参与者前置不受理退汇"
-        limit = profile.limit_on(china_date(self.network.clock.now()))
-        if limit is not None and not limit.allows(message.amount_fen):
+        limit = shipped().limit_on(profile.NAME, self.network.clock.now())
+        if limit is not None and not within(limit, message.amount_fen):
             return LIMIT, words_of(LIMIT)
         return None
 
