@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+import pytest
 from tests.sandbox.conftest import Stage, stage
 
 from caiwutong.kernel.clock import SystemRandomness
@@ -26,10 +28,12 @@ from caiwutong.rails.contract import (
     ReportKind,
     SentInDoubt,
 )
+from caiwutong.rails.hvps.connector import HvpsConnection, HvpsRail
 from caiwutong.rails.ibps.connector import IbpsConnection, IbpsRail
 from caiwutong.sandbox.client import SandboxClient
 from caiwutong.sandbox.faults import PROFILES, FaultKind, Rule
 from caiwutong.sandbox.judge import PAID_TWICE, Judgement, PaymentFact
+from caiwutong.sandbox.setup import CALLBACK_HVPS, CALLBACK_IBPS
 
 PAYMENTS = 120
 WEATHER = (
@@ -44,13 +48,24 @@ _ENDS = {
 }
 
 
+_CHANNELS: dict[str, Any] = {
+    "ibps": (IbpsConnection, IbpsRail, CALLBACK_IBPS),
+    "hvps": (HvpsConnection, HvpsRail, CALLBACK_HVPS),
+}
+
+
 class ObedientHub:
     """Sends, asks, and believes only definite words."""
 
-    def __init__(self, s: Stage, *, resend_blindly: bool = False) -> None:
+    def __init__(self, s: Stage, channel: str = "ibps", *, resend_blindly: bool = False) -> None:
         self._stage = s
-        connection = msgspec.convert(s.hub.connections["ibps"], IbpsConnection)
-        self._rail = IbpsRail(connection, s.clock, Ids(s.clock, SystemRandomness()))
+        self._channel = channel
+        connection, rail, self._address = _CHANNELS[channel]
+        self._rail = rail(
+            msgspec.convert(s.hub.connections[channel], connection),
+            s.clock,
+            Ids(s.clock, SystemRandomness()),
+        )
         self._resend_blindly = resend_blindly
         self._references: dict[UUID, list[str]] = {}
         self.states: dict[str, str] = {}
@@ -59,7 +74,7 @@ class ObedientHub:
 
     def order(self, number: int) -> None:
         s = self._stage
-        payers = [a for a in s.world.accounts if "ibps" in a.access_modes]
+        payers = [a for a in s.world.accounts if self._channel in a.access_modes]
         self._attempt(uuid5(UUID(int=7), str(number)), payers[number % 37], number)
 
     def _attempt(self, payment: UUID, payer, number: int) -> Attempt:
@@ -70,7 +85,7 @@ class ObedientHub:
             tenant="t",
             payment_id=payment,
             attempt_id=payment,
-            rail="ibps",
+            rail=self._channel,
             reference=f"{at:%Y%m%d}{number:08d}{len(tries):04d}",
             payer=AccountAtBank(payer.name, payer.account, payer.bank_code),
             payee=AccountAtBank(payee.name, payee.account, payee.bank_code),
@@ -104,9 +119,10 @@ class ObedientHub:
         """Ask until every attempt has ended and every return to come has come."""
         calm = self._stage.clock.now() + timedelta(seconds=5_000)
         for _ in range(200):
-            for frame in self._stage.hub.frames:
-                self._hear(frame.raw)
-            self._stage.hub.frames.clear()
+            for path, body in self._stage.hub.posts:
+                if path == self._address:
+                    self._hear(body)
+            self._stage.hub.posts.clear()
             everything = [one for tries in self.attempts.values() for one in tries]
             waiting = [one for one in everything if one.reference not in self.states]
             for report in await self._rail.enquire(waiting):
@@ -160,9 +176,10 @@ async def run(s: Stage, hub: ObedientHub) -> Judgement:
     return await asyncio.to_thread(SandboxClient.at(s.hub.folder).reconcile, hub.facts())
 
 
-async def test_a_hub_that_keeps_the_rules_agrees_with_the_books(folder: Path) -> None:
+@pytest.mark.parametrize("channel", _CHANNELS)
+async def test_a_hub_that_keeps_the_rules_agrees_with_the_books(folder: Path, channel: str) -> None:
     async with stage(folder, *WEATHER, seed=11) as s:
-        hub = ObedientHub(s)
+        hub = ObedientHub(s, channel)
         verdict = await run(s, hub)
         assert verdict.clean, (verdict.disagreements, verdict.unknown_to_hub)
         assert (verdict.payments, verdict.open, verdict.double_paid) == (PAYMENTS, 0, 0)

@@ -69,6 +69,7 @@ class HvpsCentre:
         ``hold`` it (PR06) for the next business day. An outage always rejects."""
         self._catalog = shipped().with_facts(self.queue.facts())
         self._last_look = 0.0
+        self._begun: date | None = None
         self._listeners: list[DayListener] = []
         network.gross[SYSTEM] = self
 
@@ -273,12 +274,17 @@ class HvpsCentre:
             if self._over(day, at):
                 self._end_day(day)
         state = self.state(at)
-        if isinstance(state, Open) and self.queue.begun(state.system_day):
-            for listener in self._listeners:
-                listener.day_began(state.system_day, self.queue.last_day_before(state.system_day))
+        if isinstance(state, Open) and state.system_day != self._begun:
+            self._begin_day(state.system_day)
         if not self.queue.is_empty():
             self._refuse_what_is_late(at)
             self.drain()
+
+    def _begin_day(self, day: date) -> None:
+        self._begun = day
+        if self.queue.begun(day):
+            for listener in self._listeners:
+                listener.day_began(day, self.queue.last_day_before(day))
 
     def _over(self, day: date, at: datetime) -> bool:
         """Whether the clearing window of this business day has passed."""
