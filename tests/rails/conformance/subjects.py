@@ -7,6 +7,8 @@ from tests.rails.conformance.carried import carried
 from tests.rails.conformance.sandboxed import NO_PAPERS, Factory, sandboxed
 from tests.rails.conformance.subject import Trait
 
+NO_NOTICES = {Trait.NOTICES: "the bank posts nothing by itself: only asking tells"}
+
 SUBJECTS: dict[str, Factory] = {
     "bank_direct/boc": sandboxed("bank_direct", style="boc"),
     "bank_direct/cmb": sandboxed("bank_direct", style="cmb"),
@@ -18,10 +20,9 @@ SUBJECTS: dict[str, Factory] = {
         "bank_direct", style="icbc", entry={"charset": "GBK", "batch_payments": 1}
     ),
     "bank_direct/pab": sandboxed(
-        "bank_direct",
-        style="pab",
-        lacks={Trait.NOTICES: "the bank posts nothing by itself: only asking tells"},
+        "bank_direct", style="pab", lacks=NO_NOTICES, entry={"batch_payments": 1}
     ),
+    "bank_direct/pab in batches": sandboxed("bank_direct", style="pab", lacks=NO_NOTICES),
     "bank_file": carried(),
     "ibps": sandboxed("ibps", lacks=NO_PAPERS),
     "beps": sandboxed("beps", lacks=NO_PAPERS),
