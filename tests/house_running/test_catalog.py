@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,27 @@ def test_a_fact_recorded_at_the_command_line_is_known_to_the_api_within_seconds(
     assert change["state"] == "applied"
     soon(lambda: rail(shared, "beps")["state"]["answer"] == "closed")
     assert rail(shared, "beps")["state"]["words"] == "系统升级"
+
+
+@pytest.mark.xdist_group("shared-house")
+def test_a_year_is_provisional_until_its_notice_is_imported(shared: House, tmp_path: Path) -> None:
+    at = "2098-03-04T10:00:00%2B08:00"
+
+    def day() -> dict[str, Any]:
+        return shared.caller().get(f"/v1/catalog?at={at}")["day"]
+
+    assert day()["provisional"] and "2098 are not known" in day()["note"]
+    text = "国务院办公厅关于2098年部分节假日安排的通知\n一、元旦：1月1日（周{}）放假，共1天。\n"
+    notice = tmp_path / "notice.txt"
+    notice.write_text(text.format("一"), encoding="utf-8")
+    wrong = shared.run("catalog", "holidays", str(notice), "--reason", "年度通知", "--json")
+    assert wrong.returncode == 1 and "is a 星期三" in wrong.stdout
+    notice.write_text(text.format("三"), encoding="gb18030")
+    assert shared.tell("catalog", "holidays", str(notice), "--reason", "年度通知")[
+        "state"
+    ] == "applied"  # fmt: skip
+    soon(lambda: not day()["provisional"])
+    assert shared.tell("catalog", "holidays", "2098")["free"] == {"2098-01-01": "元旦"}
 
 
 @pytest.mark.xdist_group("shared-house")
