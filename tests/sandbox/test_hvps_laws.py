@@ -281,3 +281,19 @@ def test_institutions_settle_between_themselves_once_and_never_without_funds(
     assert -network.books[lender].internal_fen(RESERVE) == have - 5_00
     assert all(book.sum_fen() == 0 for book in network.books.values())
     network.close()
+
+
+def test_the_centre_never_remembers_a_payment_whose_debit_its_bank_forgot(tmp_path: Path) -> None:
+    clock = ManualClock(AT)
+    network, centre = opened(tmp_path, clock)
+    funds = network.accounts.of(WORLD.sponsor)
+    network.accounts.earmark(WORLD.sponsor, funds.balance_fen)
+    lender = WORLD.banks[1].code
+    network.pay(order("F1"), WORLD.sponsor, message_id="F1", system=SYSTEM)
+    centre.transfer_reserves(lender, "I1", lender, WORLD.sponsor, 5_00)
+    network.kill()
+    network, centre = opened(tmp_path, clock)
+    transfer = network.centre.transfer(WORLD.sponsor, "F1")
+    executed = network.books[WORLD.sponsor].execution(WORLD.sponsor, "F1")
+    assert (transfer is None) == (executed is None)
+    network.close()

@@ -236,6 +236,8 @@ class HvpsCentre:
             return "" if known[1:] == (fen, payer, payee) else OTHER
         if why := self.reserves_refusal(payer, payee, fen):
             return why
+        # The debits of what waits must be durable before anything of the centre is.
+        self.network.commits.flush()
         number = self.queue.add_institution(sender, reference, fen, payer, payee)
         self.network.accounts.move(payer, payee, fen)
         self.network.centre.commit()
