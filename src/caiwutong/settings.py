@@ -39,6 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How far workers (and the sandbox) stand back for the API when the cores are crowded, 0 to 19:
     an order is answered first, and what waits is sent as soon as the rush is over."""
 
+    longest_queue: int = 8_192
+    """So many payment requests of one tenant may wait in memory; more are told to come later."""
+    longest_backlog: int = 500_000
+    """With so many payments due and not yet sent, new ones are told to come later; urgent ones at
+    twice as many."""
+
     @property
     def key_dir(self) -> Path:
         """The vault's key file."""
@@ -80,6 +86,8 @@ def from_environment(env: Mapping[str, str], **overrides: object) -> Settings:
         "nats_url": env.get(f"{ENV}NATS_URL") or None,
         "tenant": env.get(f"{ENV}TENANT", "demo"),
         "worker_nice": _nice(env.get(f"{ENV}WORKER_NICE", "15")),
+        "longest_queue": _count(env, "LONGEST_QUEUE", 8_192),
+        "longest_backlog": _count(env, "LONGEST_BACKLOG", 500_000),
         "webhook_networks": _networks(env.get(f"{ENV}WEBHOOK_NETWORKS", "")),
     }
     given |= {name: value for name, value in overrides.items() if value is not None}
@@ -113,6 +121,17 @@ def _nice(text: str) -> int:
             "settings.bad_nice",
             f"{text[:16]!r} is no niceness.",
             "Set CAIWUTONG_WORKER_NICE to a number from 0 to 19.",
+        )
+    return int(text)
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(f"{ENV}{name}", str(default))
+    if not text.isdigit() or not 0 < int(text) <= 10**9:
+        raise Refused(
+            "settings.bad_count",
+            f"{text[:16]!r} is no count for {ENV}{name}.",
+            "Set it to a whole number from 1 on.",
         )
     return int(text)
 

@@ -56,6 +56,7 @@ from caiwutong.payments.evidence import Evidence
 from caiwutong.payments.intake import SUBJECT, Intake
 from caiwutong.payments.model import SWITCH
 from caiwutong.payments.ports import TakesOrders
+from caiwutong.payments.pressure import Pressure
 from caiwutong.payments.recovery import Recovery
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.routes import BestWay
@@ -121,6 +122,7 @@ class Payments:
     settle: Settle
     requests: Requests
     switching: Switching
+    pressure: Pressure
     views: Views
     due: asyncio.Event
     """Set when something in this process may be ready for dispatch."""
@@ -390,6 +392,7 @@ def _wire_payments(
         settle=settle,
         requests=requests,
         switching=switching,
+        pressure=Pressure(database, store, clock, longest_backlog=settings.longest_backlog),
         views=Views(database=database, store=store, log=audit, seal=vault),
         due=due,
     )

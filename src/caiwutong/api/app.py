@@ -101,7 +101,15 @@ def create_app(house: Services) -> Gate:
         metrics=house.metrics,
         plain=PlainDoor(house.database, house.metrics, document),
         rails=RailDoor(house),
-        payments=PaymentDoor(house.payments.intake, Batcher(submit_many, house.metrics)),
+        payments=PaymentDoor(
+            house.payments.intake,
+            Batcher(
+                submit_many,
+                house.metrics,
+                longest_queue=house.settings.longest_queue,
+                pressure=house.payments.pressure,
+            ),
+        ),
         events=EventHub(house.database, house.feed, house.metrics),
         rest=rest,
     )

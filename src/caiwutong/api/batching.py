@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from caiwutong.kernel.errors import InDoubt, Unavailable
 from caiwutong.kernel.gathering import Gatherer
+from caiwutong.kernel.order import Priority
 from caiwutong.payments.model import Answer, Submission
+from caiwutong.payments.pressure import Pressure
 from caiwutong.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,10 @@ class Batcher:
         largest: int = 512,
         in_flight: int = 2,
         longest_queue: int = 8192,
+        pressure: Pressure | None = None,
     ) -> None:
+        """``pressure``: turns orders away while too much is due behind the queue."""
+        self._pressure = pressure
         self._submit_many = submit_many
         self._metrics = metrics
         self._largest = largest
@@ -50,7 +55,10 @@ class Batcher:
 
     def begin(self, tenant: str, submission: Submission) -> asyncio.Future[Answer | Exception]:
         """The same without waiting; what ``submit`` raises is the future's result. Raises
-        ``Unavailable`` when the queue is full."""
+        ``Unavailable`` when the queue is full or too much is due."""
+        if self._pressure is not None:
+            urgent = submission.order.priority is Priority.URGENT
+            self._pressure.check(tenant, urgent=urgent)
         queue = self._queues.get(tenant)
         if queue is None:
             queue = self._queues[tenant] = self._queue_of(tenant)

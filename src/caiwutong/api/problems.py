@@ -131,7 +131,8 @@ def headers_of(problem: Problem, error: Exception) -> dict[str, str]:
     if problem.status == 401:
         headers["www-authenticate"] = 'Signature realm="caiwutong", Bearer'
     if problem.status == 503:
-        headers["retry-after"] = "1"
+        facts = error.facts if isinstance(error, CaiwutongError) else {}
+        headers["retry-after"] = str(facts.get("retry_after_s", 1))
     if isinstance(error, NotOffered):
         headers["allow"] = ", ".join(error.allowed)
     return headers

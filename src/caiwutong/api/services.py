@@ -22,6 +22,7 @@ from caiwutong.kernel.ids import Ids
 from caiwutong.ledger.service import Ledger
 from caiwutong.payments.courier import Settle
 from caiwutong.payments.ports import TakesOrders
+from caiwutong.payments.pressure import Pressure
 from caiwutong.payments.requests import Requests
 from caiwutong.payments.switching import Switching
 from caiwutong.payments.views import Views
@@ -40,6 +41,8 @@ class Payments(Protocol):
     def intake(self) -> TakesOrders: ...
     @property
     def requests(self) -> Requests: ...
+    @property
+    def pressure(self) -> Pressure: ...
     @property
     def switching(self) -> Switching: ...
     @property

@@ -28,6 +28,7 @@ from caiwutong.payments.ports import Accounts, Log, NoPages, OwnAccount, Pages, 
 from caiwutong.payments.routes import Chosen, Router, Waits, Wanted
 from caiwutong.payments.states import Event, State, Step, follow
 from caiwutong.payments.store import PaymentStore
+from caiwutong.payments.turns import Turns
 from caiwutong.rails.contract import Attempt
 
 
@@ -80,6 +81,16 @@ class Dispatch:
             attempts = await self._write_down(tx, tenant, work)
         await self._courier.carry(tenant, attempts)
         return len(work)
+
+    async def run_fair(self, turns: Turns, limit: int = 200) -> int:
+        """One round of the tenant whose turn it is; how many payments were taken up."""
+        if len(turns.tenants) == 1:
+            return await self.run_once(turns.tenants[0], limit)
+        async with self._database.transaction() as tx:
+            now = self._clock.now()
+            due = {t: await self._store.next_due(tx, t, Task.DISPATCH) for t in turns.tenants}
+        tenant = turns.next({t for t, at in due.items() if at is not None and at <= now})
+        return 0 if tenant is None else await self.run_once(tenant, limit)
 
     async def _write_down(self, tx: Tx, tenant: str, work: Sequence[Work]) -> list[Attempt]:
         rows = await self._store.lock(tx, tenant, [w.payment_id for w in work])

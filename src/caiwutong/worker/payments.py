@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from caiwutong.payments.turns import Turns
 from caiwutong.wiring import Services
 from caiwutong.worker.loops import keep_doing
 
@@ -17,10 +18,12 @@ _AT_ONCE = 100
 def payment_loops(services: Services, stop: asyncio.Event) -> list[Awaitable[None]]:
     """Every loop that moves payments of this installation's tenant."""
     tenant = services.settings.tenant
+    # One tenant's connections are held here; who wires several gives each its weight.
+    turns = Turns({tenant: 1})
     dispatchers = [
         keep_doing(
             f"dispatch-{n}",
-            lambda: services.payments.dispatch.run_once(tenant, _AT_ONCE),
+            lambda: services.payments.dispatch.run_fair(turns, _AT_ONCE),
             stop,
             idle_s=0.05,
             wake=services.payments.due if n == 0 else None,

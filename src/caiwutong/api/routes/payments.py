@@ -105,6 +105,7 @@ def payment_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
     async def pay_batch(body: Body, caller: Who, dry_run: DryRun = False) -> Response[Outcomes]:
         """Take many orders in at once. Each is answered in its place: accepted or refused."""
         batch = decode(Batch, body)
+        house.payments.pressure.check(caller.tenant)
         submissions = [submission_of(caller, o.key, o.order) for o in batch.orders]
         for submission in submissions:
             check_key(submission.key)
