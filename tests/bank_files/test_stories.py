@@ -385,6 +385,36 @@ class TestTheStatement:
         assert await house.state(payment) is S.AWAITING_BANK_PAGE
         assert (await house.drift()).suspense_fen == -8_00
 
+    async def test_a_debit_of_a_refused_row_alarms(self, house: FileHouse) -> None:
+        payment = await house.pay("k1")
+        raw = await house.export()
+        await house.result(raw, {1: ("失败", "余额不足")})
+        (row,) = read_upload(house.template, raw)
+        house.book(-row.amount_fen, row=row)
+        house.clock.advance(24 * 3600)
+        house.book(-5_00, "手续费")
+        for _ in range(2):
+            await house.take_statement()
+        kinds = [s.kind for s in (await house.views.timeline(house.tenant, payment)).steps]
+        assert await house.state(payment) is S.REJECTED
+        assert kinds.count("payment.contradicted") == 1
+
+    async def test_a_freed_row_that_was_executed_completes_its_payment_before_it_goes_again(
+        self, house: FileHouse
+    ) -> None:
+        payment = await house.pay("k1")
+        (row,) = read_upload(house.template, await house.export())
+        release = await house.give_up()
+        await house.sign(release, 1)
+        await house.sign(release, 2)
+        house.book(-row.amount_fen, row=row)
+        house.clock.advance(24 * 3600)
+        house.book(-5_00, "手续费")
+        await house.take_statement()
+        assert await house.state(payment) is S.COMPLETED
+        await house.dispatch.run_once(house.tenant)
+        assert len(await house.desk.views.page(house.tenant)) == 1
+
     async def test_a_return_after_completion_is_a_linked_inflow(self, house: FileHouse) -> None:
         payment = await house.pay("k1")
         raw = await house.export()

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from caiwutong.bank_accounts.model import BankAccount
-from caiwutong.bank_files.model import FileLine, StatementOutcome
+from caiwutong.bank_files.model import FileLine, LineState, StatementOutcome
 from caiwutong.bank_files.ports import Accounts, Settle, Statements
 from caiwutong.bank_files.rules import NONE, Found, find_payments, proven
 from caiwutong.bank_files.service import BankFiles
@@ -31,6 +31,8 @@ from caiwutong.rails.contract import (
     StatementLine,
     StatementPage,
 )
+
+_TAKEN_FOR_OVER = frozenset({LineState.REJECTED, LineState.FREED})
 
 STATEMENT = "statement"
 """Report code of our own: the statement shows it."""
@@ -87,7 +89,7 @@ class StatementFiles:
             # An old line may have been laid to a payment when it was read: leave those as they are.
             page = StatementPage(found.lines, lines[-1].line_id if lines else "", more=False)
             await self._statements.take_page(tx, tenant, account, page, rail=codec.NAME)
-        told = await self._settle(tenant, account, shown_to)
+        told = await self._settle(tenant, account, shown_to, {line.reference for line in lines})
         return _outcome(
             bank_account_id,
             lines,
@@ -161,15 +163,18 @@ class StatementFiles:
             )
 
     async def _settle(
-        self, tenant: str, account: BankAccount, shown_to: date | None
+        self, tenant: str, account: BankAccount, shown_to: date | None, named: set[str]
     ) -> list[ReportKind]:
         """Tell settlement what the statement proves, in a transaction of its own: it locks payments
-        first, statements lock the account's cursor first."""
+        first, statements lock the account's cursor first. ``named``: references in the file; a row
+        that was taken for over and stands debited all the same is told too."""
         if shown_to is None:
             return []
         files, own = self._files, account.bank_account_id
         async with files.database.transaction() as tx:
             live = await files.store.live_lines(tx, tenant, own)
+            known = await files.store.lines_by_reference(tx, tenant, sorted(named - {""}))
+            live += [line for line in known.values() if line.state in _TAKEN_FOR_OVER]
             under = await self._statements.under(
                 tx, tenant, {(own, line.reference) for line in live}
             )
@@ -177,7 +182,8 @@ class StatementFiles:
             for line in live:
                 rows = under.get((own, line.reference), [])
                 kind = proven(rows, line.amount_fen, shown_to)
-                if kind is not None:
+                over = line.state in _TAKEN_FOR_OVER
+                if kind is ReportKind.SETTLED or (kind is not None and not over):
                     reports.append(
                         RailReport(
                             kind=kind,

@@ -75,7 +75,7 @@ THE_PAYMENTS_WORDS = (
 Our own reading of the reasons public interface documents print; an unknown wording is tried over
 another channel, which then answers for the same fault with its own code."""
 
-_WORDS_TELL = frozenset({"FIN/F", "RJ90", "RJ92", "RJ95"})
+_WORDS_TELL = frozenset({"FIN/F", "RJ90", "RJ92", "RJ95", "page_no"})
 
 
 def whose(code: str, words: str = "") -> Whose:

@@ -41,6 +41,8 @@ UNKNOWN_WORD = "unknown_word"
 """Report code: the bank's status word stands nowhere in the template."""
 DOUBTFUL_NO = "doubtful_no"
 """Report code: a no whose reason leaves open whether the row was executed."""
+PAGE_NO = "page_no"
+"""Report code: a definite no of the bank's page; the reason stands in the words."""
 TWO_WORDS = "two_words"
 """Report code: one file says two different things of one reference."""
 
@@ -392,7 +394,7 @@ def _meaning(template: BankTemplate, status: str, reason: str) -> tuple[ReportKi
         return ReportKind.IN_DOUBT, UNKNOWN_WORD
     if any(plain(word) in reason for word in result.doubtful_reasons):
         return ReportKind.IN_DOUBT, DOUBTFUL_NO
-    return ReportKind.REJECTED, status
+    return ReportKind.REJECTED, PAGE_NO
 
 
 def _no_two_words(rows: list[ResultRow]) -> list[ResultRow]:
