@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.money import parse_fen, yuan
 from caiwutong.sandbox.client import SandboxClient, WebFile
 from caiwutong.sandbox.faults import FaultKind, Plan, Rule
@@ -321,7 +322,13 @@ def _account(client: SandboxClient, args: argparse.Namespace) -> Told:
 
 
 def _upload(client: SandboxClient, args: argparse.Namespace) -> Told:
-    return _told(client.web_upload(args.file.name, args.file.read_bytes(), args.bank))
+    try:
+        content = args.file.read_bytes()
+    except OSError as error:
+        raise Refused(
+            "sandbox.no_file", f"{args.file.name} cannot be read ({error.strerror})."
+        ) from error
+    return _told(client.web_upload(args.file.name, content, args.bank))
 
 
 def _uploads(client: SandboxClient, args: argparse.Namespace) -> Told:
