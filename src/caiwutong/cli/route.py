@@ -1,25 +1,87 @@
-"""``caiwutong route explain``: which way a payment took, among which others, and why."""
+"""``caiwutong route``: why a payment went its way, and what other rules would have made of many."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from caiwutong.cli.common import Shown, Subparsers, add, house
+from caiwutong.erp.feed import FeedEvent
 from caiwutong.kernel.clock import CHINA
 from caiwutong.kernel.errors import Refused
 from caiwutong.kernel.money import yuan
 from caiwutong.payments.views import RouteView, WayView
+from caiwutong.routing.policy import read_policy
+from caiwutong.wiring import Services
+
+_PAGE = 5_000
 
 
 def add_commands(subparsers: Subparsers) -> None:
-    route = add(subparsers, "route", _route, "Explain the way a payment took.")
-    route.add_argument("act", choices=("explain",))
-    route.add_argument("payment", help="payment id")
+    route = add(
+        subparsers,
+        "route",
+        _route,
+        "Why a payment went its way; replay traffic under rules.",
+    )
+    route.add_argument("act", choices=("explain", "replay"))
+    route.add_argument("payment", nargs="?", default="", help="of explain: payment id")
+    route.add_argument(
+        "--policy", type=Path, action="append", default=[], metavar="FILE",
+        help="of replay: routing rules as JSON, beside the house's (may be repeated)",
+    )  # fmt: skip
+    traffic = route.add_mutually_exclusive_group()
+    traffic.add_argument("--world", type=Path, metavar="FILE", help="of replay: generated traffic")
+    traffic.add_argument(
+        "--recorded", action="store_true", help="of replay: what this installation has paid"
+    )
+    route.add_argument("--seed", type=int, default=1, help="of a world (default: 1)")
+    route.add_argument("--short", type=int, metavar="N", help="so many payments of the world")
 
 
 async def _route(arguments: argparse.Namespace) -> Shown:
+    return await (_replay if arguments.act == "replay" else _explain)(arguments)
+
+
+async def _replay(arguments: argparse.Namespace) -> Shown:
+    # Worlds are wanted here only; other commands start without them.
+    from caiwutong.benchmarks.worlds import replay
+    from caiwutong.benchmarks.worlds.command import shortened
+    from caiwutong.benchmarks.worlds.default import FOLDER
+    from caiwutong.benchmarks.worlds.model import read_world
+
+    policies = [read_policy(path) for path in arguments.policy]
+    if arguments.recorded:
+        async with house(arguments) as services:
+            events = await _log_of(services)
+            catalog = services.catalogs.current(services.settings.tenant)
+            found = replay.replay_recorded(policies, events, catalog, services.clock.now())
+        return Shown(found, replay.recorded_words(found))
+    path = arguments.world or FOLDER / "routing-month.json"
+    world = shortened(read_world(path), arguments.short)
+    found = replay.replay_world(
+        policies,
+        world,
+        arguments.seed,
+        lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return Shown(found, replay.words(found))
+
+
+async def _log_of(services: Services) -> list[FeedEvent]:
+    found: list[FeedEvent] = []
+    async with services.database.transaction() as tx:
+        while page := await services.feed.read(
+            tx, services.settings.tenant, found[-1].seq if found else 0, _PAGE
+        ):
+            found += page
+    return found
+
+
+async def _explain(arguments: argparse.Namespace) -> Shown:
     try:
         payment_id = UUID(arguments.payment)
     except ValueError as error:

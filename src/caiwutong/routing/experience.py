@@ -128,6 +128,21 @@ def _newest(tries: dict[str, Try], most: int) -> dict[str, Try]:
     return tries if len(tries) <= most else dict(list(tries.items())[-most:])
 
 
+def way_of(event: Happening) -> Try | None:
+    """The try that this event tells of, if it does."""
+    way = _data(event).get("way")
+    if not isinstance(way, dict):
+        return None
+    try:
+        return msgspec.convert(cast("dict[str, Any]", way) | {"sent_at": event.at}, Try)
+    except msgspec.ValidationError:
+        return None  # told by another version of the house: nothing can be learnt of it
+
+
+def _data(event: Happening) -> dict[str, Any]:
+    return cast("dict[str, Any]", event.data) if isinstance(event.data, dict) else {}
+
+
 class _Page:
     """One reading."""
 
@@ -137,11 +152,11 @@ class _Page:
         self.seen: list[Observation] = []
 
     def take(self, event: Happening) -> None:
-        data = cast("dict[str, Any]", event.data) if isinstance(event.data, dict) else {}
-        way = data.get("way")
-        if isinstance(way, dict):
-            self._sent(event, cast("dict[str, Any]", way))
+        one = way_of(event)
+        if one is not None:
+            self.open[event.subject] = one
             return
+        data = _data(event)
         payment = event.subject
         match event.kind:
             case "payment.in_doubt":
@@ -166,13 +181,6 @@ class _Page:
                 self.open.pop(payment, None)
             case _:
                 pass
-
-    def _sent(self, event: Happening, way: dict[str, Any]) -> None:
-        try:
-            one = msgspec.convert(way | {"sent_at": event.at}, Try)
-        except msgspec.ValidationError:
-            return  # told by another version of the house: nothing can be learnt of it
-        self.open[event.subject] = one
 
     def overdue(self, now: datetime) -> None:
         for payment, one in self.open.items():

@@ -83,7 +83,13 @@ HOUSE = Policy()
 
 def read_policy(path: Path) -> Policy:
     """The policy in a JSON file; fields left out have the house's values."""
-    return parse_policy(path.read_bytes())
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Refused(
+            "routing.policy_unreadable", f"{path} cannot be read: {error.strerror}.", "Name a file."
+        ) from error
+    return parse_policy(raw)
 
 
 def parse_policy(raw: bytes) -> Policy:
