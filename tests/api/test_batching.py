@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from caiwutong.api.batching import Batcher
+from caiwutong.api.problems import headers_of, problem_of
 from caiwutong.kernel.errors import Broken, InDoubt, Refusal, Unavailable
-from caiwutong.kernel.order import Party, PaymentOrder
+from caiwutong.kernel.order import Party, PaymentOrder, Priority
 from caiwutong.payments.model import Answer, Receipt, Submission
+from caiwutong.payments.pressure import Pressure
 from caiwutong.payments.states import State
 from caiwutong.telemetry import Metrics
 
@@ -125,3 +128,34 @@ async def _other(batcher: Batcher) -> None:
     await asyncio.sleep(0.01)
     assert not task.done()
     task.cancel()
+
+
+class FullHouse(Pressure):
+    """Too much is due already."""
+
+    def __init__(self) -> None:
+        pass
+
+    def check(self, tenant: str, *, urgent: bool = False) -> None:
+        if not urgent:
+            raise Unavailable("payments.backlog", "9 are due.", "Later.", retry_after_s=17)
+
+
+async def test_while_too_much_is_due_orders_are_turned_away_before_they_queue():
+    intake = Intake()
+    batcher = Batcher(intake.submit_many, Metrics(), pressure=FullHouse())
+    with pytest.raises(Unavailable) as refused:
+        await batcher.submit("acme", submission(1))
+    assert intake.batches == []
+    problem = problem_of(refused.value, "/v1/payments")
+    assert (problem.status, problem.code, problem.cure) == (503, "payments.backlog", "Later.")
+    assert headers_of(problem, refused.value)["retry-after"] == "17"
+
+
+async def test_an_urgent_order_passes_where_others_are_turned_away():
+    batcher = Batcher(Intake().submit_many, Metrics(), pressure=FullHouse())
+    normal = submission(1)
+    urgent = msgspec.structs.replace(
+        normal, order=msgspec.structs.replace(normal.order, priority=Priority.URGENT)
+    )
+    assert isinstance(await batcher.submit("acme", urgent), Receipt)
