@@ -139,10 +139,10 @@ def internal() -> World:
         # Open in the yardstick: where the units bank. With these shares a static IBPS policy
         # fails in about 3.2 % of the transfers.
         payees=(
-            Payees(kind="state", banks=("102", "105"), share=0.50),
-            Payees(kind="joint_stock", banks=("308", "310", "302"), share=0.35),
-            Payees(kind="city", banks=_CITY[:2], share=0.12),
-            Payees(kind="rural", banks=_RURAL[:1], share=0.03),
+            Payees(kind="state", banks=("102", "105"), share=0.60),
+            Payees(kind="joint_stock", banks=("308", "310", "302"), share=0.375),
+            Payees(kind="city", banks=_CITY[:2], share=0.02),
+            Payees(kind="rural", banks=_RURAL[:1], share=0.005),
         ),
         silences=(
             Silence(
