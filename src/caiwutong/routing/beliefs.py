@@ -200,6 +200,25 @@ def fade(beliefs: Beliefs, seconds: float) -> float:
     return 1.0 if seconds <= 0 else 0.5 ** (seconds / (beliefs.priors.half_life_days * DAY_S))
 
 
+def channel_outlook(
+    beliefs: Beliefs, clearing: str, now: Moment, trust: tuple[float, ...]
+) -> tuple[float, float]:
+    """Failure of a channel at this moment whoever is paid, and its relative variance. ``trust``:
+    what ``trust_of`` says of the channel."""
+    priors, cells = beliefs.priors, beliefs.cells
+    days = -1.0 / (priors.half_life_days * DAY_S)
+    failure, spread = priors.failure.get(clearing, priors.other_failure), 0.0
+    for place, key in (
+        (0, ("f", clearing)),
+        (3, ("f", clearing, "hour", now.hour)),
+        (4, ("f", clearing, "end", now.end)),
+    ):
+        factor, variance = _factor(cells.get(key), place, priors, trust, now.at, days)
+        failure *= factor
+        spread += variance
+    return failure, spread
+
+
 def payee_outlook(
     beliefs: Beliefs,
     clearing: str,
@@ -207,21 +226,17 @@ def payee_outlook(
     kind: str,
     now: Moment,
     trust: tuple[float, ...],
+    channel: tuple[float, float] | None = None,
 ) -> PayeeOutlook:
-    """What the house believes about this channel towards this payee bank. ``trust``: what
-    ``trust_of`` says of the channel."""
+    """What the house believes about this channel towards this payee bank. ``channel``: its
+    ``channel_outlook``, where it is known already."""
     priors, cells = beliefs.priors, beliefs.cells
     at = now.at
     days = -1.0 / (priors.half_life_days * DAY_S)
-    failure, spread = priors.failure.get(clearing, priors.other_failure), 0.0
-    for place, key in enumerate(
-        (
-            ("f", clearing),
-            ("f", clearing, "kind", kind),
-            ("f", clearing, "bank", payee_bank),
-            ("f", clearing, "hour", now.hour),
-            ("f", clearing, "end", now.end),
-        )
+    failure, spread = channel or channel_outlook(beliefs, clearing, now, trust)
+    for place, key in (
+        (1, ("f", clearing, "kind", kind)),
+        (2, ("f", clearing, "bank", payee_bank)),
     ):
         factor, variance = _factor(cells.get(key), place, priors, trust, at, days)
         failure *= factor

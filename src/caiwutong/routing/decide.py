@@ -131,7 +131,7 @@ class Router:
         best: Row | None = None
         second: Row | None = None
         least = runner = float("inf")
-        for place, row in enumerate(lane.rows):
+        for row in lane.rows:
             if 0 <= row.limit_fen < amount:
                 dropped[row.index] = _LIMIT
                 continue
@@ -140,7 +140,7 @@ class Router:
                 if why is not None:
                     dropped[row.index] = why
                     continue
-            score = judged(place, row)
+            score = judged(row)
             if score is None:
                 dropped[row.index] = _BREAKER
                 continue

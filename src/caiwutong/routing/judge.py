@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from math import exp, log1p, log10, sqrt
-from typing import NamedTuple
 
 from caiwutong.routing.beliefs import (
     BandOutlook,
@@ -15,6 +14,7 @@ from caiwutong.routing.beliefs import (
     PayeeOutlook,
     band_of,
     band_outlook,
+    channel_outlook,
     own_outlook,
     payee_outlook,
     trust_of,
@@ -32,17 +32,9 @@ _PROBE_BROKEN = 1.0
 _DOWN_FAILS = 0.95
 
 
-class _Channel(NamedTuple):
-    """What to expect of one clearing for one payment."""
-
-    failure: float
-    spread: float
-    arrival_s: float
-    freeze: float
-    loss: float
-    """Of arrival and freeze."""
-    up: float
-    down: float
+_Channel = tuple[float, float, float, float, float, float, float]
+"""What to expect of one clearing for one payment: failure, spread, arrival in seconds, freeze, the
+loss of arrival and freeze, the share in which it is up, and the probability that it is down."""
 
 
 class Board:
@@ -57,9 +49,12 @@ class Board:
         }
         self._payee: dict[tuple[str, str], PayeeOutlook] = {}
         self._band: dict[tuple[str, int], BandOutlook] = {}
-        self._own: dict[tuple[str, str], OwnOutlook] = {}
-        self._lanes: dict[int, list[OwnOutlook]] = {}
+        self.own: dict[tuple[str, str], OwnOutlook] = {}
+        self._channels: dict[str, tuple[float, float]] = {}
         self._trust: dict[str, tuple[float, ...]] = {}
+        self.channels: dict[
+            tuple[str, str, int, Profile, float], dict[tuple[str, float], _Channel]
+        ] = {}
         self.probed: set[tuple[str, str]] = set()
         """Ways a payment of this batch goes to find out about: one is enough."""
         failed, expected, _ = beliefs.cells.get(("x",), (0.0, 0.0, 0.0))
@@ -71,14 +66,23 @@ class Board:
             found = self._trust[clearing] = trust_of(self.beliefs, clearing)
         return found
 
+    def _channel(self, clearing: str) -> tuple[float, float]:
+        found = self._channels.get(clearing)
+        if found is None:
+            found = self._channels[clearing] = channel_outlook(
+                self.beliefs, clearing, self.now, self.trust(clearing)
+            )
+        return found
+
     def towards(self, clearing: str, payee_bank: str, kind: str) -> PayeeOutlook:
         """The outlook of a clearing towards a payee bank."""
         key = (clearing, payee_bank)
         found = self._payee.get(key)
         if found is None:
             found = self._payee[key] = payee_outlook(
-                self.beliefs, clearing, payee_bank, kind, self.now, self.trust(clearing)
-            )
+                self.beliefs, clearing, payee_bank, kind, self.now, self.trust(clearing),
+                self._channel(clearing),
+            )  # fmt: skip
         return found
 
     def band(self, clearing: str, band: int) -> BandOutlook:
@@ -91,18 +95,38 @@ class Board:
             )
         return found
 
-    def own(self, lane: Lane) -> list[OwnOutlook]:
-        """The outlook of our own end of each open row of the lane, in order."""
-        found = self._lanes.get(id(lane))
-        if found is None:
-            found = self._lanes[id(lane)] = [self.own_of(row) for row in lane.rows]
-        return found
+    def channel(
+        self,
+        channel: tuple[str, float],
+        ask: Ask,
+        band: int,
+        per_arrival: float,
+        per_freeze: float,
+        caution: float,
+    ) -> _Channel:
+        """What to expect of this clearing for a payment of this kind."""
+        clearing, typical = channel
+        towards = self.towards(clearing, ask.payee_bank, ask.payee_kind)
+        amount = self.band(clearing, band)
+        log, base = typical, self.beliefs.priors.delay_weight
+        if towards.log_arrival is not None:
+            weight = towards.log_weight
+            log = (base * typical + weight * towards.log_arrival) / (base + weight)
+        freeze = min(amount.freeze + caution * amount.freeze_sd, 1.0)
+        return (
+            towards.failure * amount.factor,
+            towards.relative_variance + amount.relative_variance,
+            exp(log) - 1.0,
+            freeze,
+            per_arrival * log + per_freeze * freeze,
+            1.0 - _DOWN_FAILS * towards.down,
+            towards.down,
+        )
 
     def own_of(self, row: Row) -> OwnOutlook:
-        key = (row.mode, row.bank)
-        found = self._own.get(key)
+        found = self.own.get(row.own)
         if found is None:
-            found = self._own[key] = own_outlook(
+            found = self.own[row.own] = own_outlook(
                 self.beliefs, row.mode, row.clearing, row.bank, self.now, self.trust(row.clearing)
             )
         return found
@@ -135,39 +159,32 @@ class Judge:
         caution = policy.caution if ask.amount_fen >= policy.large_fen else 0.0
         self._ask, self._board, self._amount = ask, board, ask.amount_fen
         self._breaker = policy.breaker
-        self._own = board.own(lane)
+        self._own = board.own
         self._fees = [fee_of(bands, ask.amount_fen) for bands in lane.fees]
         self.suspects: list[tuple[Row, OwnOutlook]] = []
-        base, band = board.beliefs.priors.delay_weight, band_of(ask.amount_fen)
+        band = band_of(ask.amount_fen)
+        shape = (ask.payee_bank, ask.payee_kind, band, ask.profile, caution)
+        kept = board.channels.get(shape)
+        if kept is None:
+            kept = board.channels[shape] = {}
         channels: list[_Channel] = []
-        for clearing, typical in lane.channels:
-            towards = board.towards(clearing, ask.payee_bank, ask.payee_kind)
-            amount = board.band(clearing, band)
-            log = typical
-            if towards.log_arrival is not None:
-                weight = towards.log_weight
-                log = (base * typical + weight * towards.log_arrival) / (base + weight)
-            freeze = min(amount.freeze + caution * amount.freeze_sd, 1.0)
-            channels.append(
-                _Channel(
-                    towards.failure * amount.factor,
-                    towards.relative_variance + amount.relative_variance,
-                    exp(log) - 1.0,
-                    freeze,
-                    per_arrival * log + per_freeze * freeze,
-                    1.0 - _DOWN_FAILS * towards.down,
-                    towards.down,
+        for channel in lane.channels:
+            found = kept.get(channel)
+            if found is None:
+                found = kept[channel] = board.channel(
+                    channel, ask, band, per_arrival, per_freeze, caution
                 )
-            )
+            channels.append(found)
         self._channels = channels
 
-    def score(self, place: int, row: Row) -> Score | None:
-        """What is expected of the lane's row at this place; None: it is probably down. What may
-        be down is noted as a suspect."""
-        factor, variance, down = self._own[place]
+    def score(self, row: Row) -> Score | None:
+        """What is expected of this row; None: it is probably down. What may be down is noted as a
+        suspect."""
+        own = self._own.get(row.own) or self._board.own_of(row)
+        factor, variance, down = own
         failure, spread, arrival_s, freeze, loss, up, away = self._channels[row.channel]
         if away >= SUSPECT or down >= SUSPECT:
-            self.suspects.append((row, self._own[place]))
+            self.suspects.append((row, own))
             if away >= self._breaker or down >= self._breaker:
                 return None
         rate = failure * factor
@@ -183,11 +200,12 @@ class Judge:
         return self._if_up(row, own, channel).loss
 
     def _if_up(self, row: Row, own: OwnOutlook, channel: _Channel) -> Score:
-        works = 1.0 - min(channel.failure * own.factor, 0.95)
+        failure, spread, arrival_s, freeze, loss, _, _ = channel
+        works = 1.0 - min(failure * own.factor, 0.95)
         fee = self._fees[row.fees]
-        loss = channel.loss + self._per_failure * (1.0 - works) + self._per_fee * fee
-        unsure = (1.0 - works) * sqrt(channel.spread + own.relative_variance)
-        return Score(channel.arrival_s, works, fee, channel.freeze, loss, unsure)
+        loss += self._per_failure * (1.0 - works) + self._per_fee * fee
+        unsure = (1.0 - works) * sqrt(spread + own.relative_variance)
+        return Score(arrival_s, works, fee, freeze, loss, unsure)
 
     def probe(self, scores: list[Score | None], least: float) -> Row | None:
         """The suspect that would be best if it were up, in proportion to how likely that is: when
@@ -196,10 +214,11 @@ class Judge:
         board, share = self._board, self._board.policy.exploration.share
         for row, own in self.suspects:
             channel = self._channels[row.channel]
-            way = (row.mode, row.bank if own.down > channel.down else self._ask.payee_bank)
+            away = channel[6]
+            way = (row.mode, row.bank if own.down > away else self._ask.payee_bank)
             if way in board.probed:
                 continue
-            up = (1.0 - channel.down) * (1.0 - own.down)
+            up = (1.0 - away) * (1.0 - own.down)
             times = PROBE if up > 1.0 - self._breaker else _PROBE_BROKEN
             if lot(self._ask) >= share * times * up:
                 continue

@@ -22,7 +22,7 @@ class Row:
 
     __slots__ = (
         "bank", "bounded", "candidate", "channel", "clearing", "closes_at", "fees", "index", "key",
-        "limit_fen", "mode", "note",
+        "limit_fen", "mode", "note", "own",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +34,7 @@ class Row:
         self.mode = candidate.mode
         self.clearing = candidate.clearing
         self.bank = candidate.bank
+        self.own = (candidate.mode, candidate.bank)
         self.bounded = candidate.own_limit_fen is not None or candidate.available_fen is not None
         self.fees = fees
         self.channel = channel

@@ -89,7 +89,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.account_id.hex}:{self.mode}"
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A payment that needs a way."""
 
     key: str
@@ -201,7 +201,7 @@ class Explanation(msgspec.Struct, frozen=True):
     are not known. Empty: nothing."""
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The way chosen now. ``explain.explanation`` puts it into words."""
 
     ask: Ask
