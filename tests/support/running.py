@@ -325,10 +325,15 @@ class House:
         self.clock().set(at=at, scale=scale)
 
     def orders(self, count: int, seed: int) -> dict[str, dict[str, Any]]:
-        """Orders to pay, each under a key of its own, from sponsored and direct accounts. Urgent
-        ones: a test that runs on a Saturday must not wait for a netting round of BEPS."""
+        """Orders to pay, each under a key of its own, from sponsored and direct accounts; those
+        whose only way is a file in a person's hands would wait for one. Urgent ones: a test that
+        runs on a Saturday must not wait for a netting round of BEPS."""
         draw = random.Random(seed)
-        accounts = [a for a in self.caller().every("/v1/bank-accounts") if a["outward"]]
+        accounts = [
+            a
+            for a in self.caller().every("/v1/bank-accounts")
+            if a["outward"] and a["access_modes"] != ["bank_file"]
+        ]
         payees = [p for p in self.world.payees if p.condition == "ok"]
         return {
             f"{seed}-{number}": order(
@@ -341,9 +346,12 @@ class House:
         }
 
     def month_file(self, rows: int, seed: int) -> Path:
-        """A month of the group as finance staff write it, without days: all of it is due now."""
+        """A month of the group as finance staff write it, without days: all of it is due now; and
+        out of accounts that need nobody to carry a file."""
         file = self.base / "month.csv"
-        write_month(Month(self.world, self.clock().now().date(), rows, seed), file)
+        linked = tuple(a for a in self.world.accounts if a.access_modes != ("bank_file",))
+        world = msgspec.structs.replace(self.world, accounts=linked)
+        write_month(Month(world, self.clock().now().date(), rows, seed), file)
         lines = file.read_text("utf-8-sig").splitlines()
         file.write_text("\n".join(line.rpartition(",")[0] for line in lines), "utf-8-sig")
         return file
