@@ -95,6 +95,10 @@ BANK_TEMPLATES = "bank-templates"
 """Folder beside ``connections.json`` with an operator's own batch templates."""
 
 
+LAST_LOOK_S = 5.0
+"""How long a look into the catalog that is under way may take when a process ends."""
+
+
 class Connections(msgspec.Struct, frozen=True):
     """``connections.json``: how this installation reaches its banks."""
 
@@ -192,6 +196,8 @@ async def _learning(catalogs: Catalogs) -> AsyncGenerator[None]:
         yield
     finally:
         stop.set()
+        # A look under way is finished, so that its connection is given back clean.
+        await asyncio.wait({learning}, timeout=LAST_LOOK_S)
         learning.cancel()
         await asyncio.gather(learning, return_exceptions=True)
 
