@@ -79,10 +79,10 @@ def _commands() -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_a_page_names_is_there(page: str) -> None:
-    named = set(re.findall(r"(?:`|bin/)caiwutong ([a-z]+)", _read(page)))
+    named = set(re.findall(r"(?:`|bin/)caiwutong ([a-z-]+)", _read(page)))
     assert named <= _commands()
-    targets = set(re.findall(r"^([a-z]+):", _read("Makefile"), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", _read(page))) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", _read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", _read(page))) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES)
