@@ -17,7 +17,7 @@ from tests.statements.house import RAIL, House, PaperBank, T, memory_house
 
 from caiwutong.db.memory import MemoryDatabase
 from caiwutong.db.postgres import PostgresDatabase
-from caiwutong.fees.model import FeeReport, Reason
+from caiwutong.fees.model import FeeReason, FeeReport
 from caiwutong.fees.service import FeeAudit
 from caiwutong.kernel.clock import ManualClock
 from caiwutong.kernel.errors import Refused
@@ -99,13 +99,13 @@ async def test_each_fee_of_a_month_is_told_with_its_reason(scene: Scene) -> None
 
     found = await report(scene.h, scene.fees)
     assert {reason: tally.lines for reason, tally in found.by_reason.items()} == {
-        Reason.AGREES: 2, Reason.CHARGED_TWICE: 1, Reason.WRONG_BAND: 1, Reason.SHOULD_BE_FREE: 1,
-        Reason.NO_REFERENCE: 1, Reason.NOT_OURS: 1,
+        FeeReason.AGREES: 2, FeeReason.CHARGED_TWICE: 1, FeeReason.WRONG_BAND: 1,
+        FeeReason.SHOULD_BE_FREE: 1, FeeReason.NO_REFERENCE: 1, FeeReason.NOT_OURS: 1,
     }  # fmt: skip
     assert (found.lines, found.charged_fen) == (7, 65_00)
     assert found.too_much_fen == 15_00
     assert [f.payment_id for f in found.findings[:3]] == [twice, band, inside]
-    assert found.findings[3].reason is Reason.NOT_OURS
+    assert found.findings[3].reason is FeeReason.NOT_OURS
     short = await report(scene.h, scene.fees, most=1)
     assert (len(short.findings), short.left_out) == (1, 3)
     await scene.h.settled()
@@ -120,7 +120,7 @@ async def test_a_second_charge_is_found_across_the_end_of_a_month(scene: Scene) 
     await scene.h.read()
     found = await report(scene.h, scene.fees)
     assert found.lines == 1
-    assert [f.reason for f in found.findings] == [Reason.CHARGED_TWICE]
+    assert [f.reason for f in found.findings] == [FeeReason.CHARGED_TWICE]
 
 
 async def test_what_the_bank_took_back_is_not_counted(scene: Scene) -> None:
@@ -128,7 +128,7 @@ async def test_what_the_bank_took_back_is_not_counted(scene: Scene) -> None:
     scene.bank.write(A, 5_00, "other", words="冲正 手续费")
     await scene.h.read()
     found = await report(scene.h, scene.fees)
-    assert {r: t.lines for r, t in found.by_reason.items()} == {Reason.AGREES: 1}
+    assert {r: t.lines for r, t in found.by_reason.items()} == {FeeReason.AGREES: 1}
 
 
 async def test_a_refused_payment_may_not_cost_anything(scene: Scene) -> None:
@@ -139,7 +139,7 @@ async def test_a_refused_payment_may_not_cost_anything(scene: Scene) -> None:
     await scene.h.tell(scene.bank.report(ReportKind.REJECTED, reference, "RJ01"))
     await scene.h.read()
     (finding,) = (await report(scene.h, scene.fees)).findings
-    assert (finding.reason, finding.payment_id) == (Reason.NOT_EXECUTED, payment)
+    assert (finding.reason, finding.payment_id) == (FeeReason.NOT_EXECUTED, payment)
 
 
 async def test_one_payments_fees(scene: Scene) -> None:
@@ -147,7 +147,7 @@ async def test_one_payments_fees(scene: Scene) -> None:
     await scene.h.read()
     found = await scene.fees.of_payment(T, payment)
     assert (found.expected_fen, found.list_fen, found.charged_fen) == (5_00, 5_00, 10_00)
-    assert [f.reason for f in found.findings] == [Reason.AGREES, Reason.CHARGED_TWICE]
+    assert [f.reason for f in found.findings] == [FeeReason.AGREES, FeeReason.CHARGED_TWICE]
     nothing = await scene.fees.of_payment(T, scene.h.ids.new())
     assert nothing.expected_fen is None and nothing.note == "not sent yet"
 
@@ -156,7 +156,7 @@ async def test_without_a_tariff_nobody_is_accused(scene: Scene) -> None:
     await scene.paid(100_00, 77_00)
     await scene.h.read()
     found = await report(scene.h, audit_of(scene.h, shipped()))
-    assert [f.reason for f in found.findings] == [Reason.NO_TARIFF]
+    assert [f.reason for f in found.findings] == [FeeReason.NO_TARIFF]
     assert found.too_much_fen == 0
 
 
@@ -176,15 +176,15 @@ async def test_many_fees_are_read_page_by_page(scene: Scene) -> None:
     await scene.h.read()
     found = await report(scene.h, scene.fees)
     assert found.lines == 1004
-    assert found.by_reason[Reason.NO_REFERENCE].lines == 1001
+    assert found.by_reason[FeeReason.NO_REFERENCE].lines == 1001
 
 
 @pytest.mark.parametrize(
     ("mode", "reason", "too_much"),
-    [("twice", Reason.CHARGED_TWICE, 2_50), ("next_band", Reason.WRONG_BAND, 2_50)],
+    [("twice", FeeReason.CHARGED_TWICE, 2_50), ("next_band", FeeReason.WRONG_BAND, 2_50)],
 )
 async def test_a_sandbox_bank_that_takes_too_much_is_found_out(
-    tmp_path: Path, clock: ManualClock, mode: str, reason: Reason, too_much: int
+    tmp_path: Path, clock: ManualClock, mode: str, reason: FeeReason, too_much: int
 ) -> None:
     """The whole way: order, the bank's own wire and books, its statement, the audit."""
     rule = Rule(kind=FaultKind.OVERCHARGE, mode=mode)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caiwutong.fees.model import FeeLine, Reason
+from caiwutong.fees.model import FeeLine, FeeReason
 from caiwutong.fees.rules import judge
 from caiwutong.payments.charged import Sent
 from caiwutong.rails.catalog import shipped
@@ -57,25 +57,25 @@ def line(fen: int, position: int = 1, *, reference: str = "R1", days: int = -1) 
 @pytest.mark.parametrize(
     ("charged", "attempt", "days", "reason", "expected"),
     [
-        (5_00, sent(9_999_00), -1, Reason.AGREES, 5_00),
-        (10_00, sent(10_000_01), -1, Reason.AGREES, 10_00),
-        (200_00, sent(99_000_000_00), -1, Reason.AGREES, 200_00),
-        (10_00, sent(9_999_00), -1, Reason.WRONG_BAND, 5_00),
-        (5_00, sent(50_000_00), -1, Reason.WRONG_BAND, 10_00),
-        (7_00, sent(9_999_00), -1, Reason.TOO_MUCH, 5_00),
-        (3_00, sent(9_999_00), -1, Reason.TOO_LITTLE, 5_00),
-        (4_00, sent(9_999_00), 0, Reason.AGREES, 4_00),
-        (5_00, sent(9_999_00), 0, Reason.DISCOUNT_NOT_APPLIED, 4_00),
-        (5_00, sent(9_999_00, payee_bank="308110000003"), -1, Reason.SHOULD_BE_FREE, 0),
-        (5_00, sent(9_999_00, executed=False), -1, Reason.NOT_EXECUTED, 0),
-        (5_00, sent(9_999_00, rail="ibps"), -1, Reason.NO_TARIFF, None),
-        (5_00, None, -1, Reason.NOT_OURS, None),
-        (1_00, sent(9_999_00, flag="hvps"), -1, Reason.AGREES, 1_00),
-        (5_00, sent(9_999_00, flag="beps"), -1, Reason.AGREES, 5_00),
+        (5_00, sent(9_999_00), -1, FeeReason.AGREES, 5_00),
+        (10_00, sent(10_000_01), -1, FeeReason.AGREES, 10_00),
+        (200_00, sent(99_000_000_00), -1, FeeReason.AGREES, 200_00),
+        (10_00, sent(9_999_00), -1, FeeReason.WRONG_BAND, 5_00),
+        (5_00, sent(50_000_00), -1, FeeReason.WRONG_BAND, 10_00),
+        (7_00, sent(9_999_00), -1, FeeReason.TOO_MUCH, 5_00),
+        (3_00, sent(9_999_00), -1, FeeReason.TOO_LITTLE, 5_00),
+        (4_00, sent(9_999_00), 0, FeeReason.AGREES, 4_00),
+        (5_00, sent(9_999_00), 0, FeeReason.DISCOUNT_NOT_APPLIED, 4_00),
+        (5_00, sent(9_999_00, payee_bank="308110000003"), -1, FeeReason.SHOULD_BE_FREE, 0),
+        (5_00, sent(9_999_00, executed=False), -1, FeeReason.NOT_EXECUTED, 0),
+        (5_00, sent(9_999_00, rail="ibps"), -1, FeeReason.NO_TARIFF, None),
+        (5_00, None, -1, FeeReason.NOT_OURS, None),
+        (1_00, sent(9_999_00, flag="hvps"), -1, FeeReason.AGREES, 1_00),
+        (5_00, sent(9_999_00, flag="beps"), -1, FeeReason.AGREES, 5_00),
     ],
 )
 def test_one_fee(
-    charged: int, attempt: Sent | None, days: int, reason: Reason, expected: int | None
+    charged: int, attempt: Sent | None, days: int, reason: FeeReason, expected: int | None
 ) -> None:
     (found,) = judge([line(charged, days=days)], attempt, OURS, CATALOG)
     assert (found.reason, found.expected_fen) == (reason, expected)
@@ -85,7 +85,7 @@ def test_one_fee(
 def test_a_second_charge_is_one_too_many_whatever_it_is() -> None:
     found = judge([line(5_00), line(5_00, 2), line(1_00, 3)], sent(100_00), OURS, CATALOG)
     assert [f.reason for f in found] == [
-        Reason.AGREES, Reason.CHARGED_TWICE, Reason.CHARGED_TWICE,
+        FeeReason.AGREES, FeeReason.CHARGED_TWICE, FeeReason.CHARGED_TWICE,
     ]  # fmt: skip
     assert sum(f.difference_fen for f in found) == 6_00
 
@@ -93,12 +93,12 @@ def test_a_second_charge_is_one_too_many_whatever_it_is() -> None:
 def test_what_was_given_back_is_no_charge() -> None:
     lines = [line(5_00), line(5_00, 2), line(-5_00, 3)]
     found = judge(lines, sent(100_00), OURS, CATALOG)
-    assert [(f.line.line_id, f.reason) for f in found] == [("L1", Reason.AGREES)]
+    assert [(f.line.line_id, f.reason) for f in found] == [("L1", FeeReason.AGREES)]
 
 
 def test_fees_of_the_account_stand_each_for_itself() -> None:
     (found,) = judge([line(30_00, reference="")], None, OURS, CATALOG)
-    assert found.reason is Reason.NO_REFERENCE
+    assert found.reason is FeeReason.NO_REFERENCE
 
 
 def test_a_wrong_band_says_which() -> None:
@@ -118,6 +118,6 @@ def test_every_line_has_one_finding_and_the_money_adds_up(
     found = judge(lines, sent(amount_fen, executed=executed), OURS, CATALOG)
     assert len({f.line.line_id for f in found}) == len(found) <= len(lines)
     assert sum(f.line.charged_fen for f in found) == sum(charges)
-    assert sum(f.reason is not Reason.CHARGED_TWICE for f in found) == min(len(found), 1)
+    assert sum(f.reason is not FeeReason.CHARGED_TWICE for f in found) == min(len(found), 1)
     for each in found:
         assert each.difference_fen == each.line.charged_fen - (each.expected_fen or 0)

@@ -19,9 +19,9 @@ from caiwutong.routing.beliefs import (
     payee_outlook,
     trust_of,
 )
-from caiwutong.routing.decide import decide
+from caiwutong.routing.decide import decide, decide_many
 from caiwutong.routing.learning import learn, learn_many
-from caiwutong.routing.model import Decision
+from caiwutong.routing.model import Decision, Later
 from routing.scene import FakeCatalog, ask, candidate
 
 START = datetime(2026, 3, 4, 2, 0, tzinfo=UTC)
@@ -93,6 +93,15 @@ def test_failures_one_after_the_other_open_the_breaker_and_time_closes_it() -> N
     assert isinstance(answer, Decision) and answer.chosen == other
     why = answer.dropped[0]
     assert why is not None and why.code == "breaker"
+
+
+def test_where_nothing_else_is_left_one_payment_is_sent_to_see_and_the_rest_wait() -> None:
+    found = learn_many(lived(0.01, 200), [saw(Outcome.REJECTED, 8_000 + n) for n in range(4)])
+    now, only = START + timedelta(seconds=8_010), [candidate("ibps")]
+    first, *rest = decide_many([(ask(), only) for _ in range(5)], FakeCatalog(), found, now)
+    assert isinstance(first, Decision) and first.chosen == only[0] and not first.explored
+    for each in rest:
+        assert isinstance(each, Later) and now < each.at <= now + timedelta(minutes=2)
 
 
 def test_one_success_closes_the_breaker_sooner() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 
-class Reason(StrEnum):
+class FeeReason(StrEnum):
     """What a fee line is, held against the tariff."""
 
     AGREES = "agrees"
@@ -33,7 +33,7 @@ class Reason(StrEnum):
     """A fee of the account, not of a payment: account keeping, certificates, receipts."""
 
 
-DIFFERENT = frozenset(Reason) - {Reason.AGREES, Reason.NO_REFERENCE}
+DIFFERENT = frozenset(FeeReason) - {FeeReason.AGREES, FeeReason.NO_REFERENCE}
 """What a person should look at."""
 
 
@@ -53,7 +53,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fee line, judged."""
 
     line: FeeLine
-    reason: Reason
+    reason: FeeReason
     payment_id: UUID | None
     channel: str
     """The rail the payment went over; empty where no payment is known."""
@@ -89,7 +89,7 @@ class FeeReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of the lines whose price is known."""
     too_much_fen: int
     """What can be asked back: the differences above zero."""
-    by_reason: dict[Reason, Tally]
+    by_reason: dict[FeeReason, Tally]
     findings: tuple[Finding, ...]
     """The lines that differ, dearest difference first; at most as many as were asked for."""
     left_out: int

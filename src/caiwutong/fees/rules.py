@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from caiwutong.fees.model import FeeLine, Finding, Reason
+from caiwutong.fees.model import FeeLine, FeeReason, Finding
 from caiwutong.kernel.money import yuan
 from caiwutong.payments.charged import Sent
 from caiwutong.rails.catalog.model import Fee, Tariff, Unknown
@@ -24,7 +24,9 @@ def judge(
         if number == 0 or not line.reference:
             found.append(_judge_one(line, sent, bank, catalog))
         else:
-            found.append(_finding(line, sent, Reason.CHARGED_TWICE, 0, note="another came before"))
+            found.append(
+                _finding(line, sent, FeeReason.CHARGED_TWICE, 0, note="another came before")
+            )
     return found
 
 
@@ -41,14 +43,14 @@ def _without_refunds(lines: Sequence[FeeLine]) -> list[FeeLine]:
 
 def _judge_one(line: FeeLine, sent: Sent | None, bank: str, catalog: Catalog) -> Finding:
     if not line.reference:
-        return _finding(line, None, Reason.NO_REFERENCE, None)
+        return _finding(line, None, FeeReason.NO_REFERENCE, None)
     if sent is None:
-        return _finding(line, None, Reason.NOT_OURS, None, note="no payment has this reference")
+        return _finding(line, None, FeeReason.NOT_OURS, None, note="no payment has this reference")
     if not sent.executed:
-        return _finding(line, sent, Reason.NOT_EXECUTED, 0)
+        return _finding(line, sent, FeeReason.NOT_EXECUTED, 0)
     fee = expected(sent, bank, catalog, line.booked_at)
     if isinstance(fee, Unknown):
-        return _finding(line, sent, Reason.NO_TARIFF, None, note=fee.why)
+        return _finding(line, sent, FeeReason.NO_TARIFF, None, note=fee.why)
     reason, note = _compare(line, sent, fee, catalog)
     return _finding(line, sent, reason, fee.fen, fee=fee, note=note)
 
@@ -63,18 +65,18 @@ def expected(sent: Sent, bank: str, catalog: Catalog, at: datetime) -> Fee | Unk
     return catalog.fee(bank, sent.rail, sent.amount_fen, at, sent.payee_bank)
 
 
-def _compare(line: FeeLine, sent: Sent, fee: Fee, catalog: Catalog) -> tuple[Reason, str]:
+def _compare(line: FeeLine, sent: Sent, fee: Fee, catalog: Catalog) -> tuple[FeeReason, str]:
     charged = line.charged_fen
     if charged == fee.fen:
-        return Reason.AGREES, ""
+        return FeeReason.AGREES, ""
     if fee.fen == 0:
-        return Reason.SHOULD_BE_FREE, ""
+        return FeeReason.SHOULD_BE_FREE, ""
     if charged == fee.list_fen:
-        return Reason.DISCOUNT_NOT_APPLIED, f"list price {yuan(fee.list_fen)}"
+        return FeeReason.DISCOUNT_NOT_APPLIED, f"list price {yuan(fee.list_fen)}"
     band = _band_of(charged, sent.amount_fen, fee, catalog)
     if band:
-        return Reason.WRONG_BAND, band
-    return (Reason.TOO_MUCH if charged > fee.fen else Reason.TOO_LITTLE), ""
+        return FeeReason.WRONG_BAND, band
+    return (FeeReason.TOO_MUCH if charged > fee.fen else FeeReason.TOO_LITTLE), ""
 
 
 def _band_of(charged: int, amount_fen: int, fee: Fee, catalog: Catalog) -> str:
@@ -96,7 +98,7 @@ def _band_of(charged: int, amount_fen: int, fee: Fee, catalog: Catalog) -> str:
 def _finding(
     line: FeeLine,
     sent: Sent | None,
-    reason: Reason,
+    reason: FeeReason,
     expected_fen: int | None,
     *,
     fee: Fee | None = None,

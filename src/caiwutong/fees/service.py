@@ -16,10 +16,10 @@ from caiwutong.fees import rules
 from caiwutong.fees.model import (
     DIFFERENT,
     FeeLine,
+    FeeReason,
     FeeReport,
     Finding,
     PaymentFees,
-    Reason,
     Tally,
 )
 from caiwutong.kernel.clock import Clock
@@ -157,7 +157,7 @@ def _lines(rows: Sequence[LineRow]) -> list[FeeLine]:
 
 
 def _report(start: datetime, end: datetime, findings: Sequence[Finding], most: int) -> FeeReport:
-    by_reason: dict[Reason, Tally] = {}
+    by_reason: dict[FeeReason, Tally] = {}
     for finding in findings:
         before = by_reason.get(finding.reason, Tally(0, 0, 0))
         by_reason[finding.reason] = Tally(

@@ -390,14 +390,6 @@ class Settlement:
         )
 
     async def _write(self, tx: Tx, batch: _Batch) -> None:
-        outcomes = await self._ledger.apply_many(tx, batch.tenant, batch.ledger)
-        for operation, outcome in zip(batch.ledger, outcomes, strict=True):
-            if isinstance(outcome, Refusal):
-                raise Broken(
-                    "payment.ledger_refused",
-                    f"The ledger refused what the rail decided: {outcome.code}. {outcome.detail}",
-                    f"Nothing was written; look at {operation!r}.",
-                )
         for row in batch.changed.values():
             row.version += 1
         # Attempts first: the database asks them before it lets a payment end as unpaid. A late yes
@@ -414,6 +406,19 @@ class Settlement:
         await self._store.put_work(tx, batch.tenant, list(batch.work.values()))
         await self._store.drop_work(tx, batch.tenant, batch.done)
         await self._log.append_many(tx, batch.events)
+        await self._post(tx, batch)
+
+    async def _post(self, tx: Tx, batch: _Batch) -> None:
+        """The ledger comes last: its accounts are locked for a moment only, and intake, which needs
+        the same ones, never waits for a worker that stands back."""
+        outcomes = await self._ledger.apply_many(tx, batch.tenant, batch.ledger)
+        for operation, outcome in zip(batch.ledger, outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                raise Broken(
+                    "payment.ledger_refused",
+                    f"The ledger refused what the rail decided: {outcome.code}. {outcome.detail}",
+                    f"Nothing was written; look at {operation!r}.",
+                )
 
 
 def _post(row: PaymentRow, now: datetime) -> Post:

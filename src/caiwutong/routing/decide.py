@@ -46,7 +46,7 @@ _BREAKER = Why(
     "近期连续失败或无回执，暂时熔断。",
 )
 _MOST_LANES = 8_192
-LOOK_AGAIN = timedelta(minutes=10)
+LOOK_AGAIN = timedelta(minutes=2)
 """When a payment is asked for again whose only ways are probably down."""
 
 
@@ -151,10 +151,14 @@ class Router:
                 best, least = row, loss
             elif loss < runner:
                 second, runner = row, loss
+        sent_to_see = None if best is not None else judge.half_open()
+        if sent_to_see is not None:
+            best = sent_to_see[0]
+            scores[best.index], dropped[best.index] = sent_to_see[1], None
         if best is None:
             return self._otherwise(ask, lane, dropped, judge, now)
         other: Row | None = None
-        if judge.suspects and board.may_explore(ask, PROBE):
+        if judge.suspects and sent_to_see is None and board.may_explore(ask, PROBE):
             other = judge.probe(scores, least)
         if other is None and second is not None and board.may_explore(ask, 1.0):
             other = judge.explore(lane.rows, scores)

@@ -207,6 +207,26 @@ class Judge:
         unsure = (1.0 - works) * sqrt(spread + own.relative_variance)
         return Score(arrival_s, works, fee, freeze, loss, unsure)
 
+    def half_open(self) -> tuple[Row, Score] | None:
+        """Where only ways that are probably down are left: the best of them, each once a batch.
+        One payment is sent to see; the rest wait for what it learns."""
+        found: tuple[Row, Score] | None = None
+        for row, own in self.suspects:
+            if self._way(row, own) not in self._board.probed:
+                hoped = self._if_up(row, own, self._channels[row.channel])
+                if found is None or hoped.loss < found[1].loss:
+                    found = row, hoped
+        if found is not None:
+            self._board.probed |= {
+                self._way(row, own) for row, own in self.suspects if row is found[0]
+            }
+        return found
+
+    def _way(self, row: Row, own: OwnOutlook) -> tuple[str, str]:
+        """What is down: our bank's end of the way, or the payee's bank on it."""
+        away = self._channels[row.channel][6]
+        return row.mode, row.bank if own.down > away else self._ask.payee_bank
+
     def probe(self, scores: list[Score | None], least: float) -> Row | None:
         """The suspect that would be best if it were up, in proportion to how likely that is: when
         everybody turns away from a way after one failure, nobody learns that it works. Its score
@@ -215,7 +235,7 @@ class Judge:
         for row, own in self.suspects:
             channel = self._channels[row.channel]
             away = channel[6]
-            way = (row.mode, row.bank if own.down > away else self._ask.payee_bank)
+            way = self._way(row, own)
             if way in board.probed:
                 continue
             up = (1.0 - away) * (1.0 - own.down)

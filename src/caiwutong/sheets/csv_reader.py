@@ -25,11 +25,16 @@ _SAVE_AS = "In Excel choose 另存为 → «CSV UTF-8», or save as .xlsx."
 
 
 class CsvFile:
-    """A CSV whose encoding and delimiter are known. ``likeness`` scores a row as a header."""
+    """A CSV whose encoding and delimiter are known. ``likeness`` scores a row as a header.
+    ``chinese``: it comes from a Chinese program, so what could be GBK or Latin letters is GBK."""
 
-    def __init__(self, data: bytes, likeness: Callable[[Sequence[Raw]], int]) -> None:
+    def __init__(
+        self, data: bytes, likeness: Callable[[Sequence[Raw]], int], *, chinese: bool = False
+    ) -> None:
         self._data = data.removesuffix(b"\x1a")  # the end-of-file mark of old programs
         self.encoding_name = _encoding(self._data)
+        if chinese and self.encoding_name == "utf-8" and _may_be_gbk(self._data):
+            self.encoding_name = "gb18030"
         self._skip = 0
         self.delimiter = self._told_delimiter() or self._best_delimiter(likeness)
 
@@ -111,6 +116,12 @@ def _encoding(data: bytes) -> str:
     if _decodes(data, "gb18030"):
         return "gb18030"
     raise _unreadable("it is neither UTF-8 nor GB18030 (GBK)")
+
+
+def _may_be_gbk(data: bytes) -> bool:
+    """Good UTF-8, but without a single character beyond two bytes, as Chinese ones are: the bytes
+    of 司 in GBK are those of a phonetic letter in UTF-8."""
+    return not data.isascii() and max(data) < 0xE0 and _decodes(data, "gb18030")
 
 
 def _decodes(data: bytes, name: str) -> bool:

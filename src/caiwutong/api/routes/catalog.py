@@ -72,6 +72,14 @@ class CatalogChange(msgspec.Struct, frozen=True):
     facts: tuple[Fact, ...]
 
 
+class FactPage(msgspec.Struct, frozen=True):
+    """A page of facts of every kind; ``kind`` tells which."""
+
+    items: list[Fact]
+    next: str | None
+    """Hand it back as ``cursor`` to go on; null at the end."""
+
+
 def catalog_routes(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
     """The handlers under /v1/catalog."""
     return [*_reading(house, paging), *_changing(house), *_signing(house)]
@@ -97,7 +105,7 @@ def _reading(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
     @get("/v1/catalog/facts")
     async def find_catalog_facts(
         caller: Who, rail: _Rail = "", limit: Limit = 100, cursor: Cursor = None
-    ) -> Response[Page[Fact]]:
+    ) -> Response[FactPage]:
         """The facts that stand, shipped ones first, then in the order of recording."""
         place = paging.place(caller.tenant, "catalog", cursor)
         start = int(place) if place else 0
@@ -110,7 +118,7 @@ def _reading(house: Services, paging: Paging) -> list[HTTPRouteHandler]:
         page = paging.page(
             caller.tenant, "catalog", limit, wanted[: limit + 1], lambda each: str(each[0])
         )
-        return reply(Page([fact for _, fact in page.items], page.next))
+        return reply(FactPage([fact for _, fact in page.items], page.next))
 
     @get("/v1/catalog/changes")
     async def find_catalog_changes(

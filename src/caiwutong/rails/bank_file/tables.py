@@ -61,7 +61,7 @@ def _rows(raw: bytes, columns: Mapping[str, Sequence[str]], width: int) -> Rows:
     def likeness(row: Sequence[Raw]) -> int:
         return len(find_header([(1, row)], columns).places) + (len(row) == width)
 
-    file = CsvFile(raw, likeness)
+    file = CsvFile(raw, likeness, chinese=True)
     return _all([(number, list[Raw](row)) for number, row in file.rows(MAX_ROWS + 1)])
 
 
