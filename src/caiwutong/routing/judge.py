@@ -211,15 +211,16 @@ class Judge:
         """Where only ways that are probably down are left: the best of them, each once a batch.
         One payment is sent to see; the rest wait for what it learns."""
         found: tuple[Row, Score] | None = None
+        through = ("", "")
         for row, own in self.suspects:
-            if self._way(row, own) not in self._board.probed:
-                hoped = self._if_up(row, own, self._channels[row.channel])
-                if found is None or hoped.loss < found[1].loss:
-                    found = row, hoped
+            way = self._way(row, own)
+            if way in self._board.probed:
+                continue
+            hoped = self._if_up(row, own, self._channels[row.channel])
+            if found is None or hoped.loss < found[1].loss:
+                found, through = (row, hoped), way
         if found is not None:
-            self._board.probed |= {
-                self._way(row, own) for row, own in self.suspects if row is found[0]
-            }
+            self._board.probed.add(through)
         return found
 
     def _way(self, row: Row, own: OwnOutlook) -> tuple[str, str]:
