@@ -41,9 +41,9 @@ from caiwutong.api.problems import (
     Problem,
     answer_problem,
     bytes_of,
-    headers_of,
     problem_of,
     unexpected,
+    wire_headers,
 )
 from caiwutong.api.refusals import RefusalLog
 from caiwutong.erp.webhooks.rules import check_kinds
@@ -194,7 +194,7 @@ class Gate:
             error = IntakeRefused(got) if isinstance(got, Refusal) else got
             problem = self._teller.problem(scope, error)
             status, body = problem.status, bytes_of(problem)
-            headers = [(k.encode(), v.encode()) for k, v in headers_of(problem, error).items()]
+            headers = wire_headers(problem, error)
         headers.append(_NOSNIFF)
         self._count(scope["path"], status, started)
         return status, headers, body

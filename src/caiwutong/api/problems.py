@@ -138,6 +138,11 @@ def headers_of(problem: Problem, error: Exception) -> dict[str, str]:
     return headers
 
 
+def wire_headers(problem: Problem, error: Exception) -> list[tuple[bytes, bytes]]:
+    """The same as they go out."""
+    return [(k.encode(), v.encode()) for k, v in headers_of(problem, error).items()]
+
+
 def bytes_of(problem: Problem) -> bytes:
     """The body of a problem."""
     return _encode(problem)
@@ -145,5 +150,4 @@ def bytes_of(problem: Problem) -> bytes:
 
 async def answer_problem(send: Send, problem: Problem, error: Exception) -> None:
     """Send it."""
-    headers = [(k.encode(), v.encode()) for k, v in headers_of(problem, error).items()]
-    await answer(send, problem.status, bytes_of(problem), headers)
+    await answer(send, problem.status, bytes_of(problem), wire_headers(problem, error))
