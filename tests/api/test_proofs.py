@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
@@ -13,6 +13,7 @@ from caiwutong.api.routes.audit import Growth
 from caiwutong.audit.heads import SignedHead
 from caiwutong.audit.proof import shows_growth
 from caiwutong.crypto import merkle
+from caiwutong.payments.rules import order_digest
 from support.wired import House
 
 pytestmark = pytest.mark.engine
@@ -44,6 +45,17 @@ async def test_a_payment_is_proved_to_someone_outside(client: httpx.AsyncClient,
         path = [bytes.fromhex(each) for each in event["path"]]
         root = bytes.fromhex(signed.decoded().root)
         assert merkle.verify_inclusion(leaf, event["seq"] - 1, signed.decoded().size, path, root)
+
+
+async def test_the_order_is_given_again_as_it_was_signed(client: httpx.AsyncClient, house: House):
+    orders = [house.order(), house.order(priority="urgent", references={"contract": "HT-1"})]
+    for n, order in enumerate(orders):
+        answer = await client.post(
+            "/v1/payments", json=order, headers={"idempotency-key": f"o-{n}"}
+        )
+        payment = (await client.get(answer.headers["location"])).json()
+        again = await house.services.payments.views.order(house.tenant, UUID(payment["id"]))
+        assert order_digest(again).hex() == payment["digest"]
 
 
 async def test_nobody_elses_payment_is_proved(client: httpx.AsyncClient):

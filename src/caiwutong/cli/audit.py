@@ -31,6 +31,7 @@ from caiwutong.kernel.clock import CHINA, SystemRandomness
 from caiwutong.kernel.errors import Refused, Unavailable
 from caiwutong.kernel.order import canonical_order
 from caiwutong.payments.intake import SUBJECT
+from caiwutong.payments.rules import order_digest
 from caiwutong.settings import Settings
 from caiwutong.vault.service import Vault
 from caiwutong.wiring import Services
@@ -147,7 +148,8 @@ async def pack_payment(services: Services, payment_id: UUID, out: Path) -> Packe
         "attempts.json": timeline.attempts,
         "signatures.json": {
             "digest": digest.hex(),
-            "order": canonical_order(order).decode(),
+            # A caller may have written out what is so by default: then only the digest is known.
+            "order": canonical_order(order).decode() if order_digest(order) == digest else None,
             "signatures": signatures,
         },
     }

@@ -12,7 +12,7 @@ import msgspec
 from caiwutong.audit.model import Event
 from caiwutong.db.database import Database, Tx
 from caiwutong.kernel.errors import NotFound
-from caiwutong.kernel.order import PaymentOrder, References
+from caiwutong.kernel.order import Direction, PaymentOrder, Priority, References
 from caiwutong.payments.intake import open_payee
 from caiwutong.payments.model import DISPATCH_LEASE, WAITS, AttemptRow, PaymentRow, Task
 from caiwutong.payments.ports import Seal
@@ -244,22 +244,23 @@ class Views:
 
     async def order(self, tenant: str, payment_id: UUID) -> PaymentOrder:
         """The order as it was given, in clear: its canonical bytes are what the digest, and so
-        every signature, is bound to. Raises NotFound."""
+        every signature, is bound to, unless a caller wrote a default out. Raises NotFound."""
         async with self._database.transaction() as tx:
             row = await self._row(tx, tenant, payment_id)
-        return PaymentOrder(
-            bank_account_id=row.bank_account_id,
-            payee=open_payee(self._seal, row),
-            amount_fen=row.amount_fen,
-            currency=row.currency,
-            direction=row.direction,
-            purpose=row.purpose,
-            remark=row.remark,
-            priority=row.priority,
-            execute_on=row.execute_on,
-            channel=row.channel,
-            references=row.refs,
-        )
+        plain = PaymentOrder(row.bank_account_id, open_payee(self._seal, row), row.amount_fen)
+        kept: dict[str, Any] = {
+            "currency": row.currency,
+            "direction": Direction(row.direction),
+            "purpose": row.purpose,
+            "remark": row.remark,
+            "priority": Priority(row.priority),
+            "execute_on": row.execute_on,
+            "channel": row.channel,
+            "references": row.refs,
+        }
+        # What is as by default was not written down when the digest was made.
+        given = {name: value for name, value in kept.items() if value != getattr(plain, name)}
+        return msgspec.structs.replace(plain, **given)
 
     async def overview(self, tenant: str) -> Overview:
         """Counts for a dashboard, a bench, a demo."""
